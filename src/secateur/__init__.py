@@ -1,0 +1,51 @@
+"""Secateur prunes PyTorch networks: every published method as one sentence of five words."""
+
+from __future__ import annotations
+
+import importlib
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+from .core.errors import DataError, DependencyError, FormatError, ModelError, RecipeError, RunError, SecateurError
+from .goal import Compression, Sparsity
+from .pruner import Pruner, prune_
+from .recipe import Recipe
+
+if TYPE_CHECKING:
+    from .codec import load, save
+    from .evaluate.measure import measure
+
+try:
+    __version__ = version("secateur")
+except PackageNotFoundError:  # a source tree on the path, not installed
+    __version__ = "0.0.0"
+
+__all__ = [
+    "Compression",
+    "DataError",
+    "DependencyError",
+    "FormatError",
+    "ModelError",
+    "Pruner",
+    "Recipe",
+    "RecipeError",
+    "RunError",
+    "SecateurError",
+    "Sparsity",
+    "load",
+    "measure",
+    "prune_",
+    "save",
+]
+
+_LAZY = {"load": ".codec", "save": ".codec", "measure": ".evaluate.measure"}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(importlib.import_module(_LAZY[name], __name__), name)
+    raise AttributeError(f"module 'secateur' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

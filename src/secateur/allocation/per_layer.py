@@ -1,0 +1,68 @@
+"""A sparsity of its own for every layer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from fnmatch import fnmatch
+
+from torch import Tensor
+
+from ..core.component import Component, component, param
+from ..core.errors import ModelError
+from ..core.layers import Layer
+from ..core.select import count_removed, keep_largest
+from .base import Allocation
+
+__all__ = ["PerLayer"]
+
+
+@component
+class PerLayer(Allocation):
+    """Each layer ends at the sparsity its name pattern gives: what a sensitivity scan, a search or a paper's table says.
+
+    The schedule only says how far along that is. With whole-model density d now and D at the end, a layer of final
+    density D_l has density D_l^(ln d / ln D): all layers arrive together, and equal rates per round stay equal rates.
+
+    Args:
+        sparsity: name pattern → final fraction removed, the first match counts: ``{"conv*": 0.5, "fc*": 0.9}``.
+        other: final fraction removed from layers no pattern names.
+
+    Example:
+        >>> PerLayer(sparsity={"conv*": 0.5, "fc*": 0.9}).to_dict()["sparsity"]
+        {'conv*': 0.5, 'fc*': 0.9}
+
+    Source:
+        the per-layer rates of Han et al. 2015 (arXiv:1506.02626) and Frankle & Carbin 2019 (arXiv:1803.03635).
+    """
+
+    sparsity: tuple[tuple[str, float], ...] = param((), ge=0, le=1)
+    other: float = param(0.0, ge=0, le=1)
+
+    @property
+    def fixed(self) -> bool:
+        """It sets each layer's sparsity itself."""
+        return True
+
+    def conflict(self, other: Component) -> str | None:
+        """No layer can be asked for more than the structure can remove."""
+        most = max([self.other, *(s for _, s in self.sparsity)])
+        if other.axis == "structure" and most > other.max_sparsity:  # type: ignore[attr-defined]
+            return f"it asks a layer for sparsity {most:g}, and this structure removes at most {other.max_sparsity:g}"  # type: ignore[attr-defined]
+        return None
+
+    def check(self, names: Sequence[str]) -> None:
+        """Every pattern must name a layer."""
+        for pattern, _ in self.sparsity:
+            if not any(fnmatch(n, pattern) for n in names):
+                raise ModelError(f"allocation 'per_layer': {pattern!r} matches none of the layers: {', '.join(names)}")
+
+    def __call__(self, layers: Sequence[Layer], sparsity: float, final: float) -> dict[str, Tensor]:
+        """Select within each layer, at that layer's own sparsity."""
+        progress = 1.0 if sparsity >= final else math.log1p(-sparsity) / math.log1p(-final) if final < 1 else sparsity
+        keep = {}
+        for x in layers:
+            s = next((s for pattern, s in self.sparsity if fnmatch(x.name, pattern)), self.other)
+            now = 1 - (1 - s) ** progress if progress > 0 else 0.0
+            keep[x.name] = keep_largest([x.score], x.units - count_removed(now, x.units))[0]
+        return keep

@@ -1,0 +1,69 @@
+"""YAML and JSON in and out, with one error for every way a file can be bad."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from .errors import RecipeError, require
+
+__all__ = ["dump_yaml", "parse_yaml", "read_mapping", "to_json"]
+
+
+def parse_yaml(text: str, what: str) -> dict[str, Any]:
+    """The mapping a YAML (or JSON) text holds; numbers like ``1e-3`` are numbers.
+
+    Args:
+        text: the file's content.
+        what: how the error names it.
+
+    Raises:
+        RecipeError: not YAML, or not a mapping.
+
+    Example:
+        >>> parse_yaml("lr: 1e-3", "text")
+        {'lr': 0.001}
+    """
+    yaml = require("yaml", "all")
+
+    class Loader(yaml.SafeLoader):  # type: ignore[misc, name-defined]
+        pass
+
+    number = re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$")  # YAML 1.1 wants a dot; people write 1e-3
+    Loader.add_implicit_resolver("tag:yaml.org,2002:float", number, list("-+0123456789."))
+    try:
+        found = yaml.load(text, Loader=Loader)
+    except yaml.YAMLError as e:
+        mark = getattr(e, "problem_mark", None)
+        where = f" at line {mark.line + 1}" if mark is not None else ""
+        raise RecipeError(f"{what} is not valid YAML{where}: {getattr(e, 'problem', None) or e}") from e
+    if not isinstance(found, dict) or not all(isinstance(k, str) for k in found):
+        raise RecipeError(f"{what} must be a mapping of names to values; it is {type(found).__name__}")
+    return found
+
+
+def read_mapping(path: str | Path) -> dict[str, Any]:
+    """The mapping a YAML or JSON file holds.
+
+    Raises:
+        RecipeError: the file is missing, unreadable, not text, not YAML, or not a mapping.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except FileNotFoundError as e:
+        raise RecipeError(f"there is no file {str(path)!r}") from e
+    except (OSError, UnicodeDecodeError) as e:
+        raise RecipeError(f"{str(path)!r} cannot be read as text: {e}") from e
+    return parse_yaml(text, repr(str(path)))
+
+
+def dump_yaml(value: dict[str, Any]) -> str:
+    """YAML in the order given."""
+    return str(require("yaml", "all").safe_dump(value, sort_keys=False, allow_unicode=True))
+
+
+def to_json(value: Any) -> str:
+    """JSON in one canonical form: sorted keys, no spaces."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)

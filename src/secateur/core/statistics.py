@@ -1,0 +1,104 @@
+"""What a score may ask about a parameter beyond its values, and the one pass that collects it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .errors import DataError
+
+__all__ = ["Loss", "Statistics", "collect_gradients", "default_loss"]
+
+Loss = Callable[[nn.Module, Any], Tensor]
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """What is known of one parameter when it is scored.
+
+    Args:
+        name: the parameter's name.
+        event: how many times the model was pruned before.
+        gradient: mean of ∂L/∂w over the batches, same shape as the weight (for scores that need ``"gradient"``).
+    """
+
+    name: str
+    event: int = 0
+    gradient: Tensor | None = None
+
+
+def default_loss(model: nn.Module, batch: Any) -> Tensor:
+    """The loss of a batch when none is given: ``model(**batch).loss`` for a mapping, cross-entropy for (inputs, labels)."""
+    if isinstance(batch, Mapping):
+        loss = getattr(model(**batch), "loss", None)
+        if isinstance(loss, Tensor):
+            return loss
+    elif isinstance(batch, Sequence) and len(batch) == 2 and isinstance(batch[1], Tensor) and not batch[1].is_floating_point():
+        output = model(batch[0])
+        if isinstance(output, Tensor) and output.ndim == batch[1].ndim + 1:
+            if output.ndim > 2:  # language models: classes last
+                output = output.flatten(0, -2)
+            return nn.functional.cross_entropy(output, batch[1].flatten())
+    raise DataError(
+        f"no loss is known for a batch of type {type(batch).__name__}; batches are (inputs, integer labels) or a mapping the "
+        "model takes and answers with .loss; otherwise pass loss=lambda model, batch: ..."
+    )
+
+
+def collect_gradients(model: nn.Module, names: Sequence[str], data: Iterable[Any], loss: Loss | None) -> dict[str, Tensor]:
+    """Mean gradient of the loss over the batches, in evaluation mode; the model, its ``.grad`` and its buffers stay as they were.
+
+    Under ``torch.distributed`` the mean is taken over all ranks, so that every rank prunes alike.
+
+    Args:
+        model: the model.
+        names: parameters wanted.
+        data: batches, see ``default_loss``.
+        loss: ``loss(model, batch)`` → scalar; None for ``default_loss``.
+
+    Raises:
+        DataError: no batch, or a batch no loss is known for.
+    """
+    parameters = [model.get_parameter(n) for n in names]
+    frozen = [p for p in parameters if not p.requires_grad]
+    training = {m: m.training for m in model.modules()}
+    sums: list[Tensor] | None = None
+    count = 0
+    try:
+        model.eval()
+        for p in frozen:
+            p.requires_grad_(True)
+        for batch in data:
+            with torch.enable_grad():
+                value = (loss or default_loss)(model, _to_device(batch, parameters[0].device))
+                found = torch.autograd.grad(value, parameters, allow_unused=True)
+            grads = [torch.zeros_like(p) if g is None else g.detach() for g, p in zip(found, parameters, strict=True)]
+            sums = grads if sums is None else [s.add_(g) for s, g in zip(sums, grads, strict=True)]
+            count += 1
+    finally:
+        for m, mode in training.items():
+            m.training = mode
+        for p in frozen:
+            p.requires_grad_(False)
+    if sums is None:
+        raise DataError("data holds no batch; a score that needs gradients wants at least one batch of (inputs, labels)")
+    for s in sums:
+        s.div_(count)
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            torch.distributed.all_reduce(s)
+            s.div_(torch.distributed.get_world_size())
+    return dict(zip(names, sums, strict=True))
+
+
+def _to_device(batch: Any, device: torch.device) -> Any:
+    if isinstance(batch, Tensor):
+        return batch.to(device)
+    if isinstance(batch, Mapping):
+        return {k: _to_device(v, device) for k, v in batch.items()}
+    if isinstance(batch, Sequence) and not isinstance(batch, str):
+        return [_to_device(v, device) for v in batch]
+    return batch

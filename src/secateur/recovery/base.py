@@ -1,0 +1,54 @@
+"""The fifth axis: what the survivors do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+from ..core.component import Component
+
+__all__ = ["Recovery", "Restart"]
+
+
+class Recovery(Component, axis="recovery"):
+    """What happens to the surviving weights after pruning: where they start from and how they are trained on."""
+
+    restarts: ClassVar[bool] = False
+    """Whether training starts over after each pruning, so that optimizer state is dropped."""
+
+    @property
+    def snapshot_at(self) -> int | None:
+        """The step of the first training at which the pruner must keep a copy of the model, or None."""
+        return None
+
+    @property
+    def resume_at(self) -> int:
+        """The step at which training (its learning-rate schedule, its data order) resumes after a pruning."""
+        return 0
+
+    def check(self, model: nn.Module) -> None:
+        """Refuse a model this recovery cannot treat, before any work is done."""
+        return
+
+    def restore(self, model: nn.Module, snapshot: Mapping[str, Tensor] | None) -> None:
+        """Set the survivors' values after a pruning (the pruner applies the masks afterwards).
+
+        Args:
+            model: the model, changed in place.
+            snapshot: its ``state_dict`` at ``snapshot_at``.
+        """
+        return
+
+
+class Restart(Recovery, axis="recovery"):
+    """Base of the recoveries that train anew after each pruning, and so need a schedule that counts rounds."""
+
+    restarts: ClassVar[bool] = True
+
+    def conflict(self, other: Component) -> str | None:
+        """A ramp prunes while training: there is no moment to start over."""
+        if other.axis == "schedule" and "rounds" not in other.counts:  # type: ignore[attr-defined]
+            return "it starts training over after each pruning, and this schedule prunes while training"
+        return None

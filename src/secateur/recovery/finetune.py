@@ -1,0 +1,35 @@
+"""Training again from the surviving values."""
+
+from __future__ import annotations
+
+from ..core.component import component, param
+from .base import Recovery
+
+__all__ = ["Finetune"]
+
+
+@component
+class Finetune(Recovery):
+    """The survivors keep their values and are trained for some epochs more, usually at a lower learning rate.
+
+    In your own loop the epochs and the rate are yours; the ready-made training reads them from here.
+
+    Args:
+        epochs: epochs of training after each pruning.
+        learning_rate: peak rate of that training; None takes a tenth of the first training's (Han et al.).
+        adjust_dropout: lower each dropout rate to D_r = D_o·√(C_r/C_o), with C the connections of the layer it
+            follows before and after pruning (the model's ``Dropout.p`` is changed).
+        drop_dead: also remove neurons left without inputs or without outputs, with their remaining connections.
+
+    Example:
+        >>> Finetune(epochs=20).to_dict(minimal=True)
+        {'name': 'finetune', 'epochs': 20.0}
+
+    Source:
+        Han et al., *Learning both Weights and Connections for Efficient Neural Networks*, 2015, arXiv:1506.02626, §3.
+    """
+
+    epochs: float = param(10.0, ge=0)
+    learning_rate: float | None = param(None, gt=0)
+    adjust_dropout: bool = False
+    drop_dead: bool = False

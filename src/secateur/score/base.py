@@ -1,0 +1,29 @@
+"""The second axis: how much a weight matters."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import ClassVar
+
+from torch import Tensor
+
+from ..core.component import Component
+from ..core.statistics import Statistics
+
+__all__ = ["Score"]
+
+
+class Score(Component, axis="score"):
+    """A number a weight: the larger, the more the weight matters."""
+
+    needs: ClassVar[frozenset[str]] = frozenset()
+    """What it must be told beyond the weight: ``"gradient"``. The pruner collects it once, or refuses at the start."""
+
+    @abstractmethod
+    def __call__(self, weight: Tensor, statistics: Statistics) -> Tensor:
+        """The score of every weight: same shape, a pure function that gives the same answer each time.
+
+        Args:
+            weight: the parameter's values, output dimension first.
+            statistics: the parameter's name and what ``needs`` asks for.
+        """
