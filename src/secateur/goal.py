@@ -72,7 +72,7 @@ class Compression(Goal):
         if density <= 0:
             most = total / (total - prunable) if total > prunable else float("inf")
             raise ModelError(
-                f"compression {self.ratio:g}× cannot be reached: {total - prunable:,} of {total:,} parameters stay dense, so at most "
-                f"{most:.4g}× can; ask for less, or prune more layers (prune_classifier=True, include=...)"
+                f"compression {self.ratio:g}× cannot be reached: {total - prunable:,} of {total:,} parameters stay dense, "
+                f"so at most {most:.4g}× can; ask for less, or prune more layers (prune_classifier=True, include=...)"
             )
         return 1 - density

@@ -204,9 +204,8 @@ class Pruner:
         """
         recipe = Recipe.from_dict(state["recipe"])
         if recipe != self.recipe:
-            raise ModelError(
-                f"this state is of another recipe: {recipe.to_dict(minimal=True)}; this pruner has {self.recipe.to_dict(minimal=True)}"
-            )
+            theirs, ours = recipe.to_dict(minimal=True), self.recipe.to_dict(minimal=True)
+            raise ModelError(f"this state is of another recipe: {theirs}; this pruner has {ours}")
         known = {n for t in self.targets.values() for n in self._names(t)} | {f"{n}.bias" for n in self._flow.next_layer}
         for name, mask in state["masks"].items():
             if name not in known or mask.shape != _parameter(self.model, name).shape:

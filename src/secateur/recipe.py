@@ -132,7 +132,8 @@ class Recipe:
         for key in fields:
             if key not in known:
                 raise RecipeError(f"a recipe has no part {key!r}; it has {', '.join(map(repr, known))}")
-        return cls(**{k: choose(k, v) if k in AXES else v for k, v in fields.items()})
+        parts: dict[str, Any] = {k: choose(k, v) if k in AXES else v for k, v in fields.items()}
+        return cls(**parts)
 
     def to_yaml(self) -> str:
         """The explicit YAML file."""

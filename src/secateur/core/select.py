@@ -109,7 +109,7 @@ def _bracket(sample: Tensor, share: float) -> tuple[float, float]:
 
 
 def keep_within_budget(sources: Sequence[Source], costs: Sequence[int], sparsity: float) -> list[Tensor]:
-    """As ``keep_largest`` for units of unequal size: lowest scores go until the removed share of the cost is nearest the sparsity.
+    """As ``keep_largest``, for units of unequal size: the lowest go until the removed share of the cost is nearest the sparsity.
 
     Args:
         sources: one function a tensor of unit scores.
