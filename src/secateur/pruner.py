@@ -80,6 +80,8 @@ class Pruner:
             self.recipe = recipe.at(target.sparsity(sum(p.numel() for p in self.model.parameters()), self.prunable))
         self.masks: dict[str, Tensor] = {}
         self.t = self.round = self.events = 0
+        self._in_rounds = False
+        self._hook: Any = None
         self._data, self._loss = data, loss
         self._optimizer = None if optimizer is None else inner_optimizer(optimizer)
         self._keep_momentum = keep_momentum
@@ -99,8 +101,9 @@ class Pruner:
             DataError: the score needs gradients and there are none.
         """
         goal = self.recipe.schedule.final if sparsity is None else sparsity
-        if not 0 <= goal <= 1:
-            raise RecipeError(f"sparsity is the fraction removed, ≥ 0 and ≤ 1; got {sparsity!r}")
+        most = 1.0 if self.recipe.allocation.fixed else self.recipe.structure.max_sparsity
+        if not 0 <= goal <= most + 1e-12:
+            raise RecipeError(f"sparsity is the fraction removed, ≥ 0 and ≤ {most:g} for this structure; got {sparsity!r}")
         statistics = self._statistics()
         layers = [self._layer(t, statistics[t.name]) for t in self.targets.values()]
         with torch.no_grad():
@@ -113,18 +116,25 @@ class Pruner:
 
     def step(self) -> None:
         """Call after ``optimizer.step()``: prunes when the schedule says so, and keeps pruned weights at zero."""
-        if self.t == 0 and self.events == 0:
-            self._check_statistics(at_start=False)
-            self._prune_if(self.recipe.schedule.at_step(0))
+        if not self._in_rounds:  # there the rounds prune, and training in between, the dense round's too, is left alone
+            if self.t == 0 and self.events == 0:
+                self._check_statistics(at_start=False)
+                self._prune_if(self.recipe.schedule.at_step(0))
+            self._prune_if(self.recipe.schedule.at_step(self.t + 1))
         self.t += 1
-        self._prune_if(self.recipe.schedule.at_step(self.t))
         self.apply()
         self._take_snapshot()
 
     def attach(self, optimizer: torch.optim.Optimizer) -> Pruner:
-        """Call ``step()`` after every step of an optimizer from now on, for loops one does not own."""
+        """Call ``step()`` after every step of this optimizer, and of no other, from now on, for loops one does not own."""
+        if self._hook is not None:  # a trainer that starts twice attaches twice: a step must count once
+            self._hook.remove()
+        self._hook = inner_optimizer(optimizer).register_step_post_hook(lambda *_: self.step())
+        return self.watch(optimizer)
+
+    def watch(self, optimizer: torch.optim.Optimizer) -> Pruner:
+        """Zero this optimizer's moments of pruned weights from now on (a loop that makes a new optimizer each round)."""
         self._optimizer = inner_optimizer(optimizer)
-        self._optimizer.register_step_post_hook(lambda *_: self.step())
         return self
 
     def rounds(self) -> Iterator[float]:
@@ -142,6 +152,7 @@ class Pruner:
                 "call pruner.step() after optimizer.step()"
             )
         self._check_statistics(at_start=True)
+        self._in_rounds = True
         yield self.sparsity
         while (sparsity := schedule.at_round(self.round + 1)) is not None:
             self.prune(sparsity)
@@ -164,13 +175,13 @@ class Pruner:
     @property
     def prunable(self) -> int:
         """Parameters that can be pruned, biases and norms that go with a unit included."""
-        shapes = {n: _parameter(self.model, n).numel() for t in self.targets.values() for n in self._names(t)}
-        return sum(shapes.values())
+        return sum(_parameter(self.model, n).numel() for n in self._prunable_names())
 
     @property
     def sparsity(self) -> float:
         """Fraction of the prunable parameters that is pruned."""
-        return sum(m.numel() - int(m.sum()) for n, m in self.masks.items()) / self.prunable
+        masks = [self.masks[n] for n in self._prunable_names() if n in self.masks]
+        return sum(m.numel() - int(m.sum()) for m in masks) / self.prunable
 
     def __rich__(self) -> Any:
         from .core.show import pruner_table
@@ -206,7 +217,7 @@ class Pruner:
         if recipe != self.recipe:
             theirs, ours = recipe.to_dict(minimal=True), self.recipe.to_dict(minimal=True)
             raise ModelError(f"this state is of another recipe: {theirs}; this pruner has {ours}")
-        known = {n for t in self.targets.values() for n in self._names(t)} | {f"{n}.bias" for n in self._flow.next_layer}
+        known = self._prunable_names() | {f"{n}.bias" for n in self._flow.next_layer}
         for name, mask in state["masks"].items():
             if name not in known or mask.shape != _parameter(self.model, name).shape:
                 raise ModelError(f"this state is of another model: it has a mask of shape {list(mask.shape)} for {name!r}")
@@ -221,6 +232,9 @@ class Pruner:
 
     def _names(self, target: Target) -> tuple[str, ...]:
         return (target.name, *target.followers) if self.recipe.structure.followers else (target.name,)
+
+    def _prunable_names(self) -> set[str]:
+        return {n for t in self.targets.values() for n in self._names(t)}
 
     def _layer(self, target: Target, statistics: Statistics) -> Layer:
         weight = _oriented(_parameter(self.model, target.name).detach(), target)

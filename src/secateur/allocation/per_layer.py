@@ -36,8 +36,8 @@ class PerLayer(Allocation):
         the per-layer rates of Han et al. 2015 (arXiv:1506.02626) and Frankle & Carbin 2019 (arXiv:1803.03635).
     """
 
-    sparsity: tuple[tuple[str, float], ...] = param((), ge=0, le=1)
-    other: float = param(0.0, ge=0, le=1)
+    sparsity: tuple[tuple[str, float], ...] = param(default=(), ge=0, le=1)
+    other: float = param(default=0.0, ge=0, le=1)
 
     @property
     def fixed(self) -> bool:

@@ -37,9 +37,9 @@ class StdThreshold(Allocation):
         The paper leaves open whether std is of the survivors; survivors is our default.
     """
 
-    quality: float | None = param(None, gt=0)
-    layers: tuple[tuple[str, float], ...] = param((), gt=0)
-    of: str = param("survivors", among=("survivors", "all"))
+    quality: float | None = param(default=None, gt=0)
+    layers: tuple[tuple[str, float], ...] = param(default=(), gt=0)
+    of: str = param(default="survivors", among=("survivors", "all"))
 
     @property
     def fixed(self) -> bool:

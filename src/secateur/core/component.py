@@ -10,19 +10,17 @@ import types
 from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import entry_points
-from typing import Any, ClassVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from typing_extensions import dataclass_transform
 
 from .errors import RecipeError, did_you_mean
 
 __all__ = ["AXES", "Component", "choices", "choose", "component", "param"]
 
 AXES = ("structure", "score", "allocation", "schedule", "recovery")
+T = TypeVar("T")
 _REGISTRY: dict[str, dict[str, type[Component]]] = {}
-
-
-def component(cls: type) -> Any:
-    """The decorator of every axis choice: a frozen, keyword-only dataclass with slots for nothing but its parameters."""
-    return dc.dataclass(frozen=True, kw_only=True)(cls)
 
 
 def param(default: Any = dc.MISSING, *, ge: float | None = None, gt: float | None = None, le: float | None = None,
@@ -39,6 +37,12 @@ def param(default: Any = dc.MISSING, *, ge: float | None = None, gt: float | Non
     """
     bounds = {"≥": ge, ">": gt, "≤": le, "<": lt}
     return dc.field(default=default, metadata={"bounds": {k: v for k, v in bounds.items() if v is not None}, "among": among})
+
+
+@dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(param,))
+def component(cls: type[T]) -> type[T]:
+    """The decorator of every axis choice: a frozen, keyword-only dataclass."""
+    return dc.dataclass(frozen=True, kw_only=True)(cls)
 
 
 class Component:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-from .errors import RecipeError, require
+from .errors import RecipeError, RunError, require
 
-__all__ = ["dump_yaml", "parse_yaml", "read_mapping", "to_json"]
+__all__ = ["atomic_write", "dump_yaml", "parse_yaml", "read_mapping", "to_json"]
 
 
 def parse_yaml(text: str, what: str) -> dict[str, Any]:
@@ -67,3 +71,31 @@ def dump_yaml(value: dict[str, Any]) -> str:
 def to_json(value: Any) -> str:
     """JSON in one canonical form: sorted keys, no spaces."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+@contextmanager
+def atomic_write(path: str | Path) -> Iterator[IO[bytes]]:
+    """Write a file whole or not at all: a crash, a full disk or an error in the body leaves what was there before.
+
+    Args:
+        path: the file.
+
+    Raises:
+        RunError: the folder cannot be written, or the disk is full.
+    """
+    path = Path(path)
+    temporary: str | None = None
+    try:
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+        with os.fdopen(handle, "wb") as f:
+            yield f
+            f.flush()
+            os.fsync(f.fileno())
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
+        temporary = None
+    except OSError as e:
+        raise RunError(f"{str(path)!r} cannot be written: {e.strerror or e}; what was there before is unchanged") from e
+    finally:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)

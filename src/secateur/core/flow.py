@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import warnings
+from collections import Counter
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import fx, nn
@@ -49,16 +51,18 @@ def read_flow(model: nn.Module) -> Flow:
         return Flow(classifier=_last_weight(model))
     modules = dict(model.named_modules())
     flow = Flow(classifier=_classifier(graph, modules) or _last_weight(model))
+    shared = _shared(graph, modules)
     for node in graph.nodes:
-        if node.op != "call_module":
+        if node.op != "call_module" or node.target in shared:
             continue
         name, module = str(node.target), modules[str(node.target)]
         if _has_weight(module):
             follower = _only_user(node)
-            if follower is not None and follower.op == "call_module" and isinstance(modules[str(follower.target)], _NORMS):
-                flow.norm_after[name] = str(follower.target)
+            norm = str(follower.target) if follower is not None and follower.op == "call_module" else ""
+            if isinstance(modules[norm], _NORMS) and norm not in shared:
+                flow.norm_after[name] = norm
             reached = _next_layer(node, modules)
-            if reached is not None:
+            if reached is not None and reached not in shared:
                 flow.next_layer[name] = reached
         elif isinstance(module, _DROPOUTS):
             before = _layer_before(node, modules)
@@ -69,9 +73,17 @@ def read_flow(model: nn.Module) -> Flow:
 
 def _trace(model: nn.Module) -> fx.Graph:
     shared = {id(t): t for t in (*model.parameters(), *model.buffers())}
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):  # a forward may draw: the caller's draws stay as they were
         warnings.simplefilter("ignore")
         return fx.Tracer().trace(copy.deepcopy(model, shared))
+
+
+def _shared(graph: fx.Graph, modules: dict[str, nn.Module]) -> set[str]:
+    """Modules used in more than one place, or whose parameters are: what is cut for one place would be missing in the other."""
+    calls = Counter(str(n.target) for n in graph.nodes if n.op == "call_module")
+    calls.update(str(n.target).rpartition(".")[0] for n in graph.nodes if n.op == "get_attr")
+    owners = Counter(id(p) for m in set(modules.values()) for p in m.parameters(recurse=False))
+    return {n for n, m in modules.items() if calls[n] > 1 or any(owners[id(p)] > 1 for p in m.parameters(recurse=False))}
 
 
 def _has_weight(module: nn.Module) -> bool:
@@ -116,13 +128,31 @@ def _transparent(node: fx.Node, modules: dict[str, nn.Module]) -> bool:
 
 
 def _next_layer(node: fx.Node, modules: dict[str, nn.Module]) -> str | None:
-    here = _only_user(node)
+    here, flat = _only_user(node), False
     while here is not None and _transparent(here, modules):
+        flat = flat or _flattens(here, modules)
         here = _only_user(here)
     if here is None or here.op != "call_module" or not _has_weight(modules[str(here.target)]):
         return None
-    grouped = getattr(modules[str(here.target)], "groups", 1) > 1
-    return None if grouped else str(here.target)
+    layer, following = modules[str(node.target)], modules[str(here.target)]
+    grouped = getattr(following, "groups", 1) > 1
+    return None if grouped or not _aligned(layer.weight, following.weight, flat) else str(here.target)
+
+
+def _flattens(node: fx.Node, modules: dict[str, nn.Module]) -> bool:
+    """Whether a node joins channels and positions: channel j becomes block j."""
+    if node.op == "call_module":
+        module = modules[str(node.target)]
+        return isinstance(module, nn.Flatten) and module.start_dim == 1
+    name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
+    return name == "flatten" and (node.args[1] if len(node.args) > 1 else node.kwargs.get("start_dim", 0)) == 1
+
+
+def _aligned(weight: Any, following: Any, flat: bool) -> bool:
+    """Whether output j of a layer is input (block) j of the next: linear layers read the last dimension, not the channels."""
+    if weight.ndim == 2:
+        return bool(following.ndim == 2 and (not flat or following.shape[1] == weight.shape[0]))
+    return bool(following.ndim > 2 or flat)
 
 
 def _layer_before(node: fx.Node, modules: dict[str, nn.Module]) -> str | None:

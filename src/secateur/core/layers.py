@@ -15,6 +15,7 @@ __all__ = ["Layer", "Target", "find_targets", "is_kernel", "unwrap"]
 
 _WEIGHTS = ("weight", "in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight", "weight_ih", "weight_hh")
 _TRANSPOSED = ("Conv1D", "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d")  # by name: transformers is not needed
+_WRAPPERS = ("DistributedDataParallel", "DataParallel", "AveragedModel")
 _CONVS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 
 
@@ -59,10 +60,10 @@ class Layer:
 
 
 def unwrap(model: nn.Module) -> nn.Module:
-    """The user's module inside ``torch.compile`` or data-parallel wrappers: same parameters, plain names."""
+    """The user's module inside ``torch.compile``, data-parallel or averaging wrappers: same parameters, plain names."""
     while True:
         inner = getattr(model, "_orig_mod", None)
-        if inner is None and type(model).__name__ in ("DistributedDataParallel", "DataParallel"):
+        if inner is None and type(model).__name__ in _WRAPPERS:
             inner = model.module
         if not isinstance(inner, nn.Module):
             return model

@@ -29,7 +29,7 @@ class Finetune(Recovery):
         Han et al., *Learning both Weights and Connections for Efficient Neural Networks*, 2015, arXiv:1506.02626, §3.
     """
 
-    epochs: float = param(10.0, ge=0)
-    learning_rate: float | None = param(None, gt=0)
+    epochs: float = param(default=10.0, ge=0)
+    learning_rate: float | None = param(default=None, gt=0)
     adjust_dropout: bool = False
     drop_dead: bool = False

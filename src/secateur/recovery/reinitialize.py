@@ -33,7 +33,7 @@ class Reinitialize(Restart):
         the random re-initialisation of Frankle & Carbin 2019 (arXiv:1803.03635); Liu et al. 2019 (arXiv:1810.05270).
     """
 
-    seed: int = param(0, ge=0)
+    seed: int = param(default=0, ge=0)
 
     def check(self, model: nn.Module) -> None:
         """Every parameter must belong to a module that can be reset."""

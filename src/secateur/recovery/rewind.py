@@ -31,7 +31,7 @@ class Rewind(Restart):
         Frankle & Carbin 2019 (arXiv:1803.03635) for k = 0; Frankle et al. 2020 (arXiv:1912.05671) for k > 0.
     """
 
-    to: int = param(0, ge=0)
+    to: int = param(default=0, ge=0)
 
     @property
     def snapshot_at(self) -> int | None:

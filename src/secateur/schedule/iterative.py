@@ -32,8 +32,8 @@ class Iterative(Schedule):
     """
 
     counts: ClassVar[frozenset[str]] = frozenset({"rounds"})
-    rounds: int = param(5, ge=1)
-    rate: float = param(0.2, ge=0, lt=1)
+    rounds: int = param(default=5, ge=1)
+    rate: float = param(default=0.2, ge=0, lt=1)
 
     @property
     def final(self) -> float:

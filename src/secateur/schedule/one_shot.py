@@ -27,8 +27,8 @@ class OneShot(Schedule):
     """
 
     counts: ClassVar[frozenset[str]] = frozenset({"steps", "rounds"})
-    sparsity: float = param(0.5, ge=0, lt=1)
-    at_training_step: int = param(0, ge=0)
+    sparsity: float = param(default=0.5, ge=0, lt=1)
+    at_training_step: int = param(default=0, ge=0)
 
     @property
     def final(self) -> float:

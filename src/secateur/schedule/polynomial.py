@@ -36,12 +36,12 @@ class Polynomial(Schedule):
     """
 
     counts: ClassVar[frozenset[str]] = frozenset({"steps"})
-    sparsity: float = param(0.9, ge=0, lt=1)
-    initial: float = param(0.0, ge=0, lt=1)
-    begin: int = param(0, ge=0)
-    end: int = param(1000, ge=1)
-    every: int = param(100, ge=1)
-    power: float = param(3.0, gt=0)
+    sparsity: float = param(default=0.9, ge=0, lt=1)
+    initial: float = param(default=0.0, ge=0, lt=1)
+    begin: int = param(default=0, ge=0)
+    end: int = param(default=1000, ge=1)
+    every: int = param(default=100, ge=1)
+    power: float = param(default=3.0, gt=0)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -97,4 +97,4 @@ class Cubic(Polynomial):
         Zhu & Gupta, *To prune, or not to prune*, 2017, arXiv:1710.01878.
     """
 
-    power: float = param(3.0, among=(3.0,))
+    power: float = param(default=3.0, among=(3.0,))

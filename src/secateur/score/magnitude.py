@@ -30,7 +30,7 @@ class Magnitude(Score):
         Han et al., *Learning both Weights and Connections for Efficient Neural Networks*, 2015, arXiv:1506.02626.
     """
 
-    p: float = param(1.0, gt=0)
+    p: float = param(default=1.0, gt=0)
 
     def __call__(self, weight: Tensor, statistics: Statistics) -> Tensor:
         """|w|^p."""

@@ -32,7 +32,7 @@ class Random(Score):
         the random control of Blalock et al., *What is the State of Neural Network Pruning?*, 2020, arXiv:2003.03033.
     """
 
-    seed: int = param(0, ge=0)
+    seed: int = param(default=0, ge=0)
 
     def __call__(self, weight: Tensor, statistics: Statistics) -> Tensor:
         """Uniform numbers, of the weight's shape."""

@@ -60,7 +60,7 @@ class Structure(Component, axis="structure"):
 class Grouped(Structure, axis="structure"):
     """Base of the structures whose unit is a fixed group of weights, scored by the mean (or sum, or max) of its weights."""
 
-    reduce: str = param("mean", among=("mean", "sum", "max"))
+    reduce: str = param(default="mean", among=("mean", "sum", "max"))
 
     @abstractmethod
     def groups(self, values: Tensor) -> Tensor:

@@ -33,7 +33,7 @@ class Blocks(Grouped):
         Gray et al., *GPU Kernels for Block-Sparse Weights*, 2017; Elsen et al., *Fast Sparse ConvNets*, 2019, arXiv:1911.09723.
     """
 
-    shape: tuple[int, int] = param((8, 1), ge=1)
+    shape: tuple[int, int] = param(default=(8, 1), ge=1)
 
     def misfit(self, target: Target) -> str | None:
         """The block must tile the layer's matrix."""

@@ -36,8 +36,8 @@ class NM(Structure):
         Mishra et al., *Accelerating Sparse Deep Neural Networks*, 2021, arXiv:2104.08378.
     """
 
-    n: int = param(2, ge=1)
-    m: int = param(4, ge=2)
+    n: int = param(default=2, ge=1)
+    m: int = param(default=4, ge=2)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -1,0 +1,9 @@
+"""The file: a pruned model as one small, safe, valid safetensors file.
+
+Sees tensors, modules and masks, never an axis.
+"""
+
+from .read import Row, inspect_file, load, read_metadata
+from .write import file_size, save
+
+__all__ = ["Row", "file_size", "inspect_file", "load", "read_metadata", "save"]

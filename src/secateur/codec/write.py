@@ -1,0 +1,170 @@
+"""``save``: a model's state as one small safetensors file, written whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import tempfile
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from ..core.errors import ModelError, RunError
+from .header import Entry, Header, crc32, dump
+from .layouts import encode, stored_as
+
+__all__ = ["file_size", "module_state", "save"]
+
+
+def save(
+    model: nn.Module,
+    path: str | os.PathLike[str],
+    *,
+    masks: Mapping[str, Tensor] | None = None,
+    metadata: Mapping[str, Any] | None = None,
+) -> None:
+    """Write every tensor of ``model.state_dict()`` to one safetensors file, sparse ones as bitmask and values.
+
+    The file is complete under its name or not there: it is written beside it and renamed. Equal models give equal
+    files. Nothing in it is pickled. In tensors stored sparse −0.0 becomes +0.0; everything else is kept bit for bit.
+
+    Args:
+        model: any module; what ``torch.compile`` returned is saved under the names of the module inside.
+        path: the file to write; its folder must exist.
+        masks: by ``state_dict`` name, tensors of the tensor's shape that are zero where an entry is removed.
+        metadata: texts to keep with the model; a value with ``to_dict()`` (a recipe), a mapping or a list is kept as JSON.
+
+    Raises:
+        ModelError: a mask fits no tensor, or the state holds something that no safetensors file can.
+        RunError: the file cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> from secateur.codec import load
+        >>> model, mask = nn.Linear(3, 3), torch.eye(3)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save(model, folder + "/model.safetensors", masks={"weight": mask})
+        ...     small = load(folder + "/model.safetensors", nn.Linear(3, 3))
+        >>> torch.equal(small.weight, model.weight * mask)
+        True
+    """
+    path = Path(path)
+    tensors, header = _encode(model, masks or {}, metadata or {})
+    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    try:
+        part.touch(exist_ok=False)
+        mode = part.stat().st_mode  # what the umask gives; safetensors would keep the file to its owner
+        save_file(tensors, part, metadata=dump(header))
+        part.chmod(mode)
+        with part.open("rb+") as f:
+            os.fsync(f.fileno())
+        part.replace(path)
+    except (OSError, SafetensorError) as e:
+        raise RunError(f"cannot write {path}: {e}; give a file name in an existing, writable folder with room") from e
+    finally:
+        _discard(part)
+
+
+def file_size(model: nn.Module) -> int:
+    """Bytes of the file that ``save`` would write, found by writing it to a temporary folder.
+
+    Raises:
+        ModelError: as ``save``.
+        RunError: as ``save``.
+    """
+    with tempfile.TemporaryDirectory(prefix="secateur-") as folder:
+        path = Path(folder) / "model.safetensors"
+        save(model, path)
+        return path.stat().st_size
+
+
+def module_state(model: nn.Module) -> tuple[nn.Module, dict[str, Tensor]]:
+    """The module behind ``torch.compile`` and its state, all of it tensors with values.
+
+    Raises:
+        ModelError: an entry is no strided tensor, has no value, or has a name that safetensors keeps for itself.
+    """
+    inner = getattr(model, "_orig_mod", model)
+    state = inner.state_dict()
+    for name, value in state.items():
+        if not isinstance(value, Tensor) or value.layout != torch.strided or value.is_quantized:
+            raise ModelError(f"the state entry {name!r} is no plain tensor ({type(value).__name__}); only those can be stored")
+        if value.is_meta:
+            raise ModelError(f"{name!r} is on the meta device and has no values; give them room first with model.to_empty()")
+        if name == "__metadata__":
+            raise ModelError("a state entry is called '__metadata__', which safetensors keeps for itself; rename it")
+    return inner, dict(state)
+
+
+def identity(tensor: Tensor) -> tuple[Any, ...]:
+    """What two names of one tensor have in common."""
+    return (tensor.untyped_storage().data_ptr(), tensor.storage_offset(), tensor.shape, tensor.stride(), tensor.dtype)
+
+
+def _encode(model: nn.Module, masks: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> tuple[dict[str, Tensor], Header]:
+    _, state = module_state(model)
+    _check_masks(masks, state)
+    stored: dict[str, Tensor] = {}
+    header = Header({}, {}, {str(k): _text(v) for k, v in metadata.items()}, _library_version())
+    first: dict[tuple[Any, ...], str] = {}
+    masked: dict[tuple[Any, ...], list[Tensor]] = {}
+    for name, mask in masks.items():
+        masked.setdefault(identity(state[name]), []).append(mask)
+    for name, value in state.items():
+        owner = first.setdefault(identity(value), name) if value.numel() else name
+        if owner != name:
+            header.same_as[name] = owner
+            continue
+        tensor = value.detach()
+        for mask in masked.get(identity(value), ()):
+            tensor = torch.where(mask.to(tensor.device) != 0, tensor, torch.zeros_like(tensor))
+        layout, streams = encode(_own(tensor.cpu().contiguous()))
+        for suffix, file_name in stored_as(name, layout).items():
+            if file_name in stored or (suffix and file_name in state):
+                raise ModelError(f"the state entry {file_name!r} has a name that the file needs for {name!r}; rename it")
+            stored[file_name] = streams[suffix]
+        header.tensors[name] = Entry(layout, value.dtype, tuple(value.shape), crc32(streams.values()))
+    return stored, header
+
+
+def _own(tensor: Tensor) -> Tensor:
+    """A tensor that is all of its storage, as safetensors wants it."""
+    return tensor if tensor.untyped_storage().nbytes() == tensor.nbytes else tensor.clone()
+
+
+def _check_masks(masks: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> None:
+    for name, mask in masks.items():
+        if name not in state:
+            raise ModelError(f"there is a mask for {name!r}, which is no entry of the state; it has {', '.join([*state][:5])}…")
+        if mask.shape != state[name].shape:
+            raise ModelError(f"the mask of {name!r} is {tuple(mask.shape)}; its tensor is {tuple(state[name].shape)}")
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    try:
+        return json.dumps(value.to_dict() if hasattr(value, "to_dict") else value, sort_keys=True)
+    except (TypeError, ValueError) as e:
+        raise ModelError(f"metadata must be texts, recipes, mappings or lists; got {type(value).__name__} ({e})") from e
+
+
+def _library_version() -> str:
+    try:
+        return version("secateur")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def _discard(part: Path) -> None:
+    try:
+        part.unlink(missing_ok=True)
+    except OSError:
+        return  # the folder itself is gone or no folder, and so is the part

@@ -1,0 +1,145 @@
+"""From points to means and spreads, and the knee of a curve. Pure functions."""
+
+from __future__ import annotations
+
+import dataclasses as dc
+import statistics
+from collections.abc import Iterable, Sequence
+
+from .data import Point
+
+__all__ = ["Stat", "Summary", "aggregate", "best", "dense_stat", "knee", "pairs", "stat"]
+
+METRICS = (
+    "top1", "top1_change", "top1_before", "top5", "compression", "speedup", "file_bytes", "file_ratio", "latency_ms",
+    "measured_speedup", "seconds",
+)  # fmt: skip
+DENSE = "dense"
+
+
+@dc.dataclass(frozen=True)
+class Stat:
+    """Mean and sample standard deviation (n − 1 in the denominator; None from a single value)."""
+
+    mean: float
+    std: float | None
+    n: int
+
+
+@dc.dataclass(frozen=True, kw_only=True)
+class Summary:
+    """The seeds of one (task, model, method, target compression) taken together.
+
+    Args:
+        task: task of the group.
+        model: network of the group.
+        method: method of the group.
+        target: compression asked for.
+        control: the method is a control.
+        n: runs that ended.
+        failed: runs that did not; they are counted, and are in no mean.
+    """
+
+    task: str
+    model: str
+    method: str
+    target: float
+    control: bool
+    n: int
+    failed: int
+    top1: Stat | None
+    top1_change: Stat | None
+    top1_before: Stat | None
+    top5: Stat | None
+    compression: Stat | None
+    speedup: Stat | None
+    file_bytes: Stat | None
+    file_ratio: Stat | None
+    latency_ms: Stat | None
+    measured_speedup: Stat | None
+    seconds: Stat | None
+
+
+def stat(values: Iterable[float | None]) -> Stat | None:
+    """Mean and spread of the values that are there, or None without any.
+
+    Example:
+        >>> stat([1.0, None, 3.0])
+        Stat(mean=2.0, std=1.4142135623730951, n=2)
+    """
+    known = [float(v) for v in values if v is not None]
+    if not known:
+        return None
+    return Stat(statistics.fmean(known), statistics.stdev(known) if len(known) > 1 else None, len(known))
+
+
+def pairs(points: Iterable[Point]) -> list[tuple[str, str]]:
+    """The (task, model) pairs, in order of appearance."""
+    return list(dict.fromkeys((p.task, p.model) for p in points))
+
+
+def aggregate(points: Iterable[Point]) -> list[Summary]:
+    """Group by (task, model, method, target compression).
+
+    Tasks, models and methods keep their order of appearance, controls after the methods; targets ascend.
+
+    Args:
+        points: runs, failed ones too.
+    """
+    groups: dict[tuple[str, str, str, float], list[Point]] = {}
+    for p in points:
+        groups.setdefault((p.task, p.model, p.method, p.target_compression), []).append(p)
+    order = {key: i for i, key in enumerate(dict.fromkeys(k[:3] for k in groups))}
+    place = {pair: i for i, pair in enumerate(dict.fromkeys(k[:2] for k in groups))}
+    out = [_summary(key, group) for key, group in groups.items()]
+    return sorted(out, key=lambda s: (place[s.task, s.model], s.control, order[s.task, s.model, s.method], s.target))
+
+
+def _summary(key: tuple[str, str, str, float], group: Sequence[Point]) -> Summary:
+    task, model, method, target = key
+    good = [p for p in group if p.error is None]
+    return Summary(
+        task=task, model=model, method=method, target=target, control=any(p.control for p in group), n=len(good),
+        failed=len(group) - len(good), **{m: stat(getattr(p, m) for p in good) for m in METRICS},
+    )  # fmt: skip
+
+
+def dense_stat(points: Iterable[Point], task: str, model: str) -> Stat | None:
+    """The dense network's accuracy: of the dense control, or of what every seed's runs say of their own dense network."""
+    mine = [p for p in points if (p.task, p.model) == (task, model)]
+    runs = [p.top1 for p in mine if p.method == DENSE and p.error is None]
+    by_seed = {p.seed: p.dense_top1 for p in mine if p.dense_top1 is not None}
+    return stat(runs) or stat(by_seed.values())
+
+
+def knee(summaries: Iterable[Summary], dense: Stat | None, within: float = 0.01) -> Summary | None:
+    """The highest compression whose mean top-1 is no more than ``within`` below the dense mean.
+
+    A group with a failed run is never the knee: a mean over those that survived is no headline.
+
+    Args:
+        summaries: of one (task, model) and usually one method.
+        dense: the dense network's top-1.
+        within: what may be lost, as a fraction; 0.01 is one point.
+    """
+    fit = [
+        s for s in summaries
+        if dense is not None and s.method != DENSE and not s.failed and s.compression is not None and s.top1 is not None
+        and s.top1.mean >= dense.mean - within - 1e-9
+    ]  # fmt: skip
+    return max(fit, key=lambda s: s.compression.mean if s.compression else 0.0, default=None)
+
+
+def best(summaries: Iterable[Summary], dense: Stat | None, within: float = 0.01) -> Summary | None:
+    """The best knee of the methods that are no controls.
+
+    Compressions within 5 % of the highest count as equal; among them the highest mean top-1 wins.
+    """
+    by_method: dict[str, list[Summary]] = {}
+    for s in summaries:
+        if not s.control:
+            by_method.setdefault(s.method, []).append(s)
+    knees = [k for k in (knee(group, dense, within) for group in by_method.values()) if k is not None]
+    reached = {id(k): k.compression.mean for k in knees if k.compression is not None}
+    near = [k for k in knees if reached[id(k)] >= 0.95 * max(reached.values())]
+    return max(near, key=lambda k: k.top1.mean if k.top1 else 0.0, default=None)

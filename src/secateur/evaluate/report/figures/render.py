@@ -1,0 +1,67 @@
+"""A drawn figure as bytes: PNG and SVG for files, SVG in the page's own colours and type for the page."""
+
+from __future__ import annotations
+
+import html
+import io
+import re
+import warnings
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from .style import VARIABLES, context
+
+__all__ = ["Rendered", "inline", "render"]
+
+
+class Rendered(NamedTuple):
+    """One figure in its forms.
+
+    Args:
+        name: file name without ending.
+        alt: what it shows, for those who cannot see it.
+        png: the picture on white, 160 dots per inch.
+        svg: a file of its own, on nothing.
+        inline: the part of a page.
+    """
+
+    name: str
+    alt: str
+    png: bytes
+    svg: str
+    inline: str
+
+
+def render(name: str, alt: str, draw: Callable[[], Any]) -> Rendered:
+    """Draw and save under the house style. The same input gives the same bytes.
+
+    Args:
+        name: file name without ending, also the prefix of the ids in the page.
+        alt: the text alternative.
+        draw: builds the matplotlib figure.
+    """
+    with context(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a glyph the font lacks is drawn as a box, which is no reason to fail
+        figure = draw()
+        png, svg = io.BytesIO(), io.StringIO()
+        figure.savefig(png, format="png", dpi=160, facecolor="white", metadata={"Software": None})
+        figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    return Rendered(name, alt, png.getvalue(), svg.getvalue(), inline(svg.getvalue(), name, alt))
+
+
+def inline(svg: str, prefix: str, alt: str) -> str:
+    """An SVG file as part of a page: no prolog, ids of its own, the page's colours and type, a text alternative."""
+    body = svg[svg.index("<svg") :]
+    # Its style rule is for every element there is: in a page that would be the page's own.
+    body = re.sub(r"<(metadata|style)\b.*?</\1>", "", body, flags=re.S)
+    box = re.search(r'viewBox="([^"]*)"', body)
+    inner = body[body.index(">") + 1 :]
+    inner = re.sub(r'\bid="', f'id="{prefix}-', inner)
+    inner = inner.replace("url(#", f"url(#{prefix}-").replace('href="#', f'href="#{prefix}-')
+    for colour, variable in VARIABLES.items():
+        inner = inner.replace(colour, f"var({variable})")
+    inner = re.sub(r"(font:[^;\"]*?\d(?:px)?) [^;\"]*", r"\1 var(--sans)", inner)
+    inner = re.sub(r"font-family:[^;\"]*", "font-family: var(--sans)", inner)
+    view = box.group(1) if box else "0 0 100 100"
+    widest = 1.6 * float(view.split()[2])  # points; a small figure is not blown up to the width of the page
+    return f'<svg viewBox="{view}" style="max-width: {widest:.0f}px" role="img" aria-label="{html.escape(alt)}">{inner}'

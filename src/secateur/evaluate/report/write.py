@@ -1,0 +1,96 @@
+"""Write a report's folder: the page, the figures, the numbers."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses as dc
+import io
+import json
+from pathlib import Path
+
+from ...core.errors import FormatError, RunError
+from .data import Comparison, Point
+from .page import html, sections
+
+__all__ = ["read_comparison", "write_report"]
+
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def write_report(comparison: Comparison, folder: Path, *, within: float = 0.01) -> Path:
+    """Write ``report.html``, ``figures/*.png`` and ``*.svg``, ``points.csv`` and ``points.json``.
+
+    Args:
+        comparison: what to show.
+        folder: where to; made when it is not there, files of the same name are replaced.
+        within: what a knee may lose against the dense network, as a fraction; 0.01 is one point.
+
+    Returns:
+        the path of ``report.html``.
+
+    Raises:
+        DependencyError: matplotlib or jinja2 is not installed.
+        RunError: the folder cannot be written.
+    """
+    folder = Path(folder)
+    parts = sections(comparison, within)
+    page = html(comparison, parts)
+    data = json.dumps(comparison.to_dict(), indent=1, ensure_ascii=False, allow_nan=False, default=str)
+    try:
+        (folder / "figures").mkdir(parents=True, exist_ok=True)
+        _put(folder / "points.json", data.encode())
+        _put(folder / "points.csv", points_csv(comparison).encode())
+        for figure in (f for part in parts for f in part.figures):
+            _put(folder / "figures" / f"{figure.name}.png", figure.png)
+            _put(folder / "figures" / f"{figure.name}.svg", figure.svg.encode())
+        _put(folder / "report.html", page.encode())
+    except OSError as e:
+        raise RunError(
+            f"the report cannot be written to {str(folder)!r}: {e.strerror or e}; free the place or choose another"
+        ) from e
+    return folder / "report.html"
+
+
+def read_comparison(path: Path) -> Comparison:
+    """The comparison a report's folder, or its ``points.json``, was written from.
+
+    Raises:
+        RunError: there is no such file, or it cannot be read.
+        FormatError: it is not a comparison.
+    """
+    path = Path(path)
+    path = path / "points.json" if path.is_dir() else path
+    try:
+        return Comparison.from_dict(json.loads(path.read_text(encoding="utf-8")))
+    except OSError as e:
+        raise RunError(f"no report data at {str(path)!r}: {e.strerror or e}; give a folder that has a points.json") from e
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as e:
+        raise FormatError(f"{str(path)!r} is not JSON: {e}; write the report again") from e
+
+
+def points_csv(comparison: Comparison) -> str:
+    """All points, a line each, without their layers; a text that a spreadsheet would run as a formula gets a leading quote."""
+    names = [f.name for f in dc.fields(Point) if f.name != "layers"]
+    extra = ["top1_change", "file_ratio", "measured_speedup"]
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(names + extra)
+    for p in comparison.points:
+        writer.writerow([_plain(getattr(p, n)) for n in names + extra])
+    return out.getvalue()
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, str) and value.startswith(FORMULA):
+        return "'" + value
+    return str(value).lower() if isinstance(value, bool) else value
+
+
+def _put(path: Path, content: bytes) -> None:
+    """Write beside and rename, so that a reader or a full disk never meets half a file."""
+    part = path.with_name(path.name + ".part")
+    try:
+        part.write_bytes(content)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)

@@ -1,0 +1,138 @@
+"""An experiment: everything that decides a result, as a value whose name is the hash of what differs from the defaults."""
+
+from __future__ import annotations
+
+import dataclasses as dc
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from ..core.component import check_bounds, coerce, param
+from ..core.errors import RecipeError
+from ..core.files import dump_yaml, read_mapping, to_json
+from ..methods import make
+from ..recipe import Recipe
+from ..training import Training
+
+__all__ = ["Experiment"]
+
+VERSION = 1
+Options = tuple[tuple[str, Any], ...]
+
+
+@dc.dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """A network trained on a task, and pruned by a recipe.
+
+    Args:
+        task: data set by name or import path.
+        task_options: what the data set's loader takes.
+        model: network by name or import path.
+        model_arguments: what its constructor takes.
+        pretrained: safetensors file with the dense network's weights, instead of training it.
+        training: how the dense network is trained.
+        method: name of the method, for the reports; without a recipe, the published method of that name.
+        method_arguments: what that method takes.
+        recipe: how it is pruned; None with no method for the dense network itself.
+        compression: parameters / non-zero parameters to reach; None for what the recipe says.
+        start: prune the trained ``dense`` network, or the ``initial`` one.
+        seed: of initial weights, data order, augmentation and dropout.
+
+    Example:
+        >>> e = Experiment(task="digits", model="digits_mlp", method="global_magnitude", compression=8)
+        >>> Experiment.from_dict(e.to_dict()) == e, e.recipe.allocation.name
+        (True, 'global')
+    """
+
+    task: str = "digits"
+    task_options: Options = ()
+    model: str = "digits_mlp"
+    model_arguments: Options = ()
+    pretrained: str | None = None
+    training: Training = Training()
+    method: str | None = None
+    method_arguments: Options = ()
+    recipe: Recipe | None = None
+    compression: float | None = param(default=None, ge=1)
+    start: str = param(default="dense", among=("dense", "initial"))
+    seed: int = param(default=0, ge=0)
+
+    def __post_init__(self) -> None:
+        hints = {n: h for n, h in get_type_hints(type(self)).items() if n not in ("training", "recipe")}
+        for f in dc.fields(self):
+            if f.name in hints:
+                value = coerce(getattr(self, f.name), hints[f.name], f"experiment: {f.name}")
+                check_bounds(value, f.metadata, f"experiment: {f.name}")
+                object.__setattr__(self, f.name, _ordered(value) if hints[f.name] is Options else value)
+        if self.recipe is None and self.method is not None:
+            object.__setattr__(self, "recipe", make(self.method, **dict(self.method_arguments)))
+        if self.recipe is None and (self.compression is not None or self.start == "initial"):
+            raise RecipeError("experiment: compression and start are for pruned networks; give a method or a recipe")
+
+    def dense(self) -> Experiment:
+        """The experiment of the dense network this one starts from."""
+        none: dict[str, Any] = {"recipe": None, "method": None, "method_arguments": (), "compression": None, "start": "dense"}
+        return dc.replace(self, **none)
+
+    def to_dict(self, *, minimal: bool = False) -> dict[str, Any]:
+        """The file form: every field, or (``minimal``) only those that differ from their default."""
+        fields = {f.name: getattr(self, f.name) for f in dc.fields(self)}
+        kept = {f.name: fields[f.name] for f in dc.fields(self) if not (minimal and fields[f.name] == f.default)}
+        form = {k: _plain(v, minimal) for k, v in kept.items()}
+        return form if minimal else {"version": VERSION, **form}
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> Experiment:
+        """The experiment a mapping describes.
+
+        Raises:
+            RecipeError: unknown part, name or parameter, wrong type or range, or a newer version.
+        """
+        fields = dict(fields)
+        version = fields.pop("version", VERSION)
+        if version != VERSION:
+            raise RecipeError(f"this experiment has version {version!r}; this release reads {VERSION}: upgrade secateur")
+        known = [f.name for f in dc.fields(cls)]
+        for key in fields:
+            if key not in known:
+                raise RecipeError(f"an experiment has no part {key!r}; it has {', '.join(map(repr, known))}")
+        if isinstance(fields.get("recipe"), Mapping):
+            fields["recipe"] = Recipe.from_dict(fields["recipe"])
+        if isinstance(fields.get("training"), Mapping):
+            accepted = [f.name for f in dc.fields(Training)]
+            for key in fields["training"]:
+                if key not in accepted:
+                    raise RecipeError(f"training has no setting {key!r}; it has {', '.join(map(repr, accepted))}")
+            fields["training"] = Training(**fields["training"])
+        return cls(**fields)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Experiment:
+        """The experiment a YAML or JSON file describes."""
+        return cls.from_dict(read_mapping(path))
+
+    def to_yaml(self) -> str:
+        """The explicit YAML file."""
+        return dump_yaml(self.to_dict())
+
+    @property
+    def id(self) -> str:
+        """Twelve hex digits that depend on what differs from the defaults alone, and on no label."""
+        form = self.to_dict(minimal=True)
+        if self.recipe is not None:  # the recipe says it all
+            form = {k: v for k, v in form.items() if k not in ("method", "method_arguments")}
+            form["recipe"] = {"id": self.recipe.id}
+        return hashlib.sha256(to_json(form).encode()).hexdigest()[:12]
+
+
+def _ordered(value: Any) -> Options:
+    return tuple(sorted((k, tuple(v) if isinstance(v, list) else v) for k, v in value))
+
+
+def _plain(value: Any, minimal: bool) -> Any:
+    if isinstance(value, Recipe | Training):
+        return value.to_dict(minimal=minimal)
+    if isinstance(value, tuple):
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in value}
+    return value

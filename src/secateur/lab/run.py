@@ -1,0 +1,208 @@
+"""Run an experiment: train, prune, recover, save, measure; resumable at any moment, never done twice."""
+
+from __future__ import annotations
+
+import dataclasses as dc
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..codec import load, save
+from ..core.environment import environment
+from ..core.errors import RecipeError, RunError
+from ..goal import Compression
+from ..pruner import Pruner
+from ..recovery import Finetune
+from ..training import Progress, Task, Training, fit
+from ..training.data import load_data
+from ..training.loop import mix_seeds
+from ..training.models import build_model, load_checkpoint
+from .experiment import Experiment
+from .figures import figures
+from .store import RunFolder
+
+__all__ = ["Say", "load_model", "run"]
+
+Say = Callable[[str, int, int], None]
+"""What a run tells while it works: the stage, steps done, steps in all."""
+
+_SCORED = 512  # training examples a score's statistics are taken over, in eight batches
+
+
+def run(
+    experiment: Experiment, root: str | Path, *, data: str | Path | None = None, keep_every: float = 20.0, say: Say | None = None
+) -> dict[str, Any]:
+    """Run an experiment to its result, or read the result of an earlier run.
+
+    Killed at any moment and called again it continues from the last checkpoint, and on a CPU ends with the bits of an
+    uninterrupted run. A second process that asks for the same run waits for the first one.
+
+    Args:
+        experiment: what to do.
+        root: folder of all runs; this one's is ``root/<id>``.
+        data: where to look for the data set first.
+        keep_every: seconds between checkpoints.
+        say: told the stage and the steps done.
+
+    Returns:
+        What ``result.json`` holds.
+
+    Raises:
+        RunError: the folder cannot be written, or a file in it is corrupt.
+    """
+    dense: dict[str, Any] | None = None
+    if experiment.recipe is not None and experiment.start == "dense":
+        dense = run(experiment.dense(), root, data=data, keep_every=keep_every, say=say)
+    folder = RunFolder(root, experiment.id)
+    with folder.lock():
+        done = folder.read_json("result")
+        if done is not None:
+            return done
+        folder.write_text("experiment.yaml", experiment.to_yaml())
+        task = Task(load_data(experiment.task, data, **dict(experiment.task_options)))
+        job = _Job(experiment, folder, task, keep_every, say)
+        began = time.perf_counter()
+        before = job.prune_and_recover(root) if experiment.recipe is not None else job.train_dense()
+        seconds = job.earlier + time.perf_counter() - began
+        weights = folder.path / "model.safetensors"
+        recipe = job.pruner.recipe if job.pruner is not None else None
+        save(job.model, weights, recipe=recipe, metadata={"experiment": experiment.id})
+        result = {
+            "id": experiment.id,
+            "experiment": experiment.to_dict(),
+            **figures(job.model, task, weights, before=before, dense=dense),
+            "seconds": seconds,
+            "history": job.history,
+            "environment": environment(),
+        }
+        folder.write_json("result", result)
+        folder.drop_checkpoint()
+        return result
+
+
+def load_model(experiment: Experiment, root: str | Path) -> nn.Module:
+    """The network a finished run ended with.
+
+    Raises:
+        RunError: the run has not finished.
+    """
+    path = Path(root) / experiment.id / "model.safetensors"
+    if not path.exists():
+        raise RunError(f"run {experiment.id} has no network yet: {str(path)!r} does not exist; run the experiment first")
+    return load(path, build_model(experiment.model, **dict(experiment.model_arguments)))
+
+
+class _Job:
+    """One run under way: the model, the pruner, and where it is."""
+
+    def __init__(self, experiment: Experiment, folder: RunFolder, task: Task, keep_every: float, say: Say | None) -> None:
+        self.experiment, self.folder, self.task, self.say = experiment, folder, task, say
+        self.keep_every, self.kept = keep_every, time.perf_counter()
+        torch.manual_seed(mix_seeds(experiment.seed, 0))
+        self.model = build_model(experiment.model, **dict(experiment.model_arguments))
+        self.pruner: Pruner | None = None
+        self.before: dict[str, float] | None = None
+        self.history: list[dict[str, Any]] = []
+        self.earlier = 0.0
+        self.began = time.perf_counter()
+        self.saved = folder.load_checkpoint()
+
+    def train_dense(self) -> None:
+        """Train the network, or take the pretrained one."""
+        if self.experiment.pretrained is not None:
+            load_checkpoint(self.model, self.experiment.pretrained)
+            return
+        self._resume()
+        self._fit("training", self.experiment.training)
+
+    def prune_and_recover(self, root: str | Path) -> dict[str, float] | None:
+        """Prune by the recipe, each round recovered; the test figures right after the last pruning, before recovery."""
+        experiment, recipe = self.experiment, self.experiment.recipe
+        assert recipe is not None
+        if experiment.start == "dense":
+            first_training = recipe.recovery.snapshot_at is not None  # the pruner must see it, to keep θ_k
+            if not first_training or experiment.pretrained is not None:
+                load(Path(root) / experiment.dense().id / "model.safetensors", self.model)
+        target = None if experiment.compression is None else Compression(experiment.compression)
+        self.pruner = Pruner(self.model, recipe, target=target, data=self._scoring_batches())
+        self._resume()
+        settings = self._recovery_training()
+        if "rounds" not in recipe.schedule.counts:
+            self._check_ramp(settings)
+            self._fit("pruning while training", settings)
+            return None
+        for _ in self.pruner.rounds():
+            r = self.pruner.round
+            if r == 0:
+                if recipe.recovery.snapshot_at is not None and experiment.pretrained is None:
+                    self._fit("training", experiment.training)
+                continue
+            last = recipe.schedule.at_round(r + 1) is None
+            if last and self.saved is None:
+                self.before = self.task.evaluate(self.model, self.task.data.test)
+            self._fit(f"recovery, round {r}", settings)
+        return self.before
+
+    def _recovery_training(self) -> Training:
+        training = self.experiment.training
+        recovery = self.pruner.recipe.recovery if self.pruner is not None else None
+        if not isinstance(recovery, Finetune):
+            return training
+        rate = recovery.learning_rate or training.learning_rate / 10
+        return dc.replace(training, epochs=recovery.epochs, learning_rate=rate, warmup=0.0)
+
+    def _check_ramp(self, settings: Training) -> None:
+        assert self.pruner is not None
+        steps, end = settings.steps(len(self.task.data.train)), getattr(self.pruner.recipe.schedule, "end", 0)
+        if end > steps:
+            raise RecipeError(
+                f"the schedule ends at step {end}, and the training it happens in has {steps} steps; end it earlier"
+            )
+
+    def _scoring_batches(self) -> list[Any]:
+        train = self.task.data.train
+        pick = torch.randperm(len(train), generator=torch.Generator().manual_seed(mix_seeds(self.experiment.seed, 4)))[:_SCORED]
+        chosen = type(train)(*train[pick])
+        return list(self.task.batches(chosen, _SCORED // 8))
+
+    def _fit(self, stage: str, settings: Training) -> None:
+        progress = None
+        if self.saved is not None:  # the stage the checkpoint was taken in
+            progress, self.saved = Progress(**self.saved["progress"]), None
+        steps = settings.steps(len(self.task.data.train))
+
+        def keep(at: Progress) -> None:
+            if self.say is not None:
+                self.say(stage, at.step, steps)
+            if time.perf_counter() - self.kept >= self.keep_every:
+                self._keep(at)
+
+        start = self.pruner.t if self.pruner is not None else 0
+        seed = mix_seeds(self.experiment.seed, 5, self.pruner.round if self.pruner is not None else 0)
+        rows = fit(self.model, self.task, settings, pruner=self.pruner, seed=seed, start=start, progress=progress, keep=keep)
+        self.history += [{"stage": stage, **row} for row in rows]
+
+    def _keep(self, at: Progress) -> None:
+        self.folder.save_checkpoint(
+            {
+                "model": self.model.state_dict(),
+                "pruner": None if self.pruner is None else self.pruner.state_dict(),
+                "progress": dc.asdict(at),
+                "before": self.before,
+                "history": self.history,
+                "seconds": self.earlier + time.perf_counter() - self.began,
+            }
+        )
+        self.kept = time.perf_counter()
+
+    def _resume(self) -> None:
+        if self.saved is None:
+            return
+        self.model.load_state_dict(self.saved["model"])
+        if self.pruner is not None:
+            self.pruner.load_state_dict(self.saved["pruner"])
+        self.before, self.history, self.earlier = self.saved["before"], self.saved["history"], self.saved["seconds"]

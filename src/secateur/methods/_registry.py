@@ -1,0 +1,79 @@
+"""The published methods by name: each a function that returns a recipe, with its paper and its claim."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from ..core.errors import RecipeError, did_you_mean
+from ..recipe import Recipe
+
+__all__ = ["METHODS", "Method", "make", "method"]
+
+METHODS: dict[str, Method] = {}
+
+
+@dataclass(frozen=True)
+class Method:
+    """A published method.
+
+    Args:
+        name: the function's name.
+        build: the function, whose keyword arguments are the method's own.
+        paper: authors, title, year.
+        source: arXiv number or address.
+        claim: what the paper says it does, in one sentence.
+        result: file under ``benchmarks/results`` with our reproduction, if there is one.
+        control: whether it is there to be beaten.
+    """
+
+    name: str
+    build: Callable[..., Recipe]
+    paper: str
+    source: str
+    claim: str
+    result: str | None = None
+    control: bool = False
+
+    def axes(self) -> dict[str, str]:
+        """The five words of its default recipe."""
+        recipe = self.build()
+        return {a: getattr(recipe, a).name for a in ("structure", "score", "allocation", "schedule", "recovery")}
+
+
+def method(
+    *, paper: str, source: str, claim: str, result: str | None = None, control: bool = False
+) -> Callable[[Callable[..., Recipe]], Callable[..., Recipe]]:
+    """Register a function that returns a recipe under its own name."""
+
+    def register(build: Callable[..., Recipe]) -> Callable[..., Recipe]:
+        name = build.__name__
+        METHODS[name] = Method(name=name, build=build, paper=paper, source=source, claim=claim, result=result, control=control)
+        return build
+
+    return register
+
+
+def make(name: str, **arguments: Any) -> Recipe:
+    """The recipe of a method.
+
+    Args:
+        name: a name in ``METHODS``.
+        arguments: the method's own arguments.
+
+    Raises:
+        RecipeError: unknown method or argument.
+
+    Example:
+        >>> make("global_magnitude", sparsity=0.8).schedule.final
+        0.8
+    """
+    if name not in METHODS:
+        raise RecipeError(f"unknown method {name!r}; {did_you_mean(name, METHODS)}")
+    accepted = list(inspect.signature(METHODS[name].build).parameters)
+    for key in arguments:
+        if key not in accepted:
+            raise RecipeError(f"method {name!r} has no argument {key!r}; it has {', '.join(map(repr, accepted))}")
+    return METHODS[name].build(**arguments)
