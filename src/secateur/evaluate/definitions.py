@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import torch
 from torch import Tensor
 
 __all__ = ["compression_ratio", "file_ratio", "measured_speedup", "theoretical_speedup", "top_k_accuracy"]
@@ -94,19 +95,18 @@ def measured_speedup(dense_seconds: float, new_seconds: float) -> float:
 def top_k_accuracy(scores: Tensor, targets: Tensor, ks: Iterable[int] = (1,)) -> dict[int, float]:
     """Fraction of examples whose class is among the k highest scores.
 
-    An example counts for k when fewer than k classes score higher than its own or, at equal scores, come before it; a
-    score that is not a number loses to every number, so a network that diverged is not right by accident.
+    An example counts for k when fewer than k classes score higher than its own or, at equal scores, come before it; an
+    example whose own score is not a number is wrong for every k, so a network that diverged is never right by accident.
 
     Args:
         scores: [examples, classes].
         targets: [examples], class indices.
-        ks: each at least 1; a k beyond the number of classes gives 1.
+        ks: each at least 1.
 
     Raises:
         ValueError: shapes that do not fit, no examples, a class that does not exist, or a k below 1.
 
     Example:
-        >>> import torch
         >>> top_k_accuracy(torch.tensor([[0.1, 0.7, 0.2], [0.5, 0.3, 0.2]]), torch.tensor([1, 2]), ks=(1, 3))
         {1: 0.5, 3: 1.0}
     """
@@ -117,8 +117,8 @@ def top_k_accuracy(scores: Tensor, targets: Tensor, ks: Iterable[int] = (1,)) ->
     ks = tuple(ks)
     if any(k < 1 for k in ks) or int(targets.min()) < 0 or int(targets.max()) >= scores.shape[1]:
         raise ValueError(f"k must be at least 1 and targets classes from 0 to {scores.shape[1] - 1}; got k {ks}")
-    scores = scores.nan_to_num(nan=float("-inf"), posinf=float("inf"), neginf=float("-inf"))
     own = scores.gather(1, targets.long()[:, None])
-    before = scores.new_ones(scores.shape).cumsum(1) <= targets[:, None]
+    before = torch.arange(scores.shape[1], device=scores.device) < targets[:, None]
     rank = ((scores > own) | ((scores == own) & before)).sum(1)
-    return {k: float((rank < k).double().mean()) for k in ks}
+    right = ~own.isnan()[:, 0]
+    return {k: float(((rank < k) & right).double().mean()) for k in ks}

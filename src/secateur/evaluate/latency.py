@@ -123,9 +123,8 @@ def compare_latency(
     if not candidates:
         raise ModelError("compare_latency needs at least one candidate")
     if min_repeats < 1 or warmup < 0 or seconds < 0 or (threads is not None and threads < 1):
-        raise ModelError(
-            f"latency needs min_repeats ≥ 1, warmup ≥ 0, seconds ≥ 0 and threads ≥ 1; got {min_repeats}, {warmup}, {seconds}, {threads}"
-        )
+        given = f"{min_repeats}, {warmup}, {seconds}, {threads}"
+        raise ModelError(f"latency needs min_repeats ≥ 1, warmup ≥ 0, seconds ≥ 0 and threads ≥ 1; got {given}")
     wait = _waiter(torch.device(device))
     times: dict[str, list[float]] = {name: [] for name in candidates}
     with _threads(threads), torch.inference_mode():

@@ -192,7 +192,8 @@ def _layers(model: nn.Module, macs: Macs | None) -> tuple[LayerMeasurement, ...]
     for name, p in unwrap(model).named_parameters():
         nonzero = p.numel() if p.is_meta else int(torch.count_nonzero(p.detach()))
         dense, effective = counts.pop(name, (0, 0)) if macs else (None, None)
-        rows.append(LayerMeasurement(name, tuple(p.shape), nonzero, 1 - nonzero / max(p.numel(), 1), dense, effective))
+        sparsity = 1 - nonzero / p.numel() if p.numel() else 0.0
+        rows.append(LayerMeasurement(name, tuple(p.shape), nonzero, sparsity, dense, effective))
     return (*rows, *(LayerMeasurement(name, None, None, None, d, e) for name, (d, e) in counts.items()))
 
 

@@ -6,10 +6,11 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from ..evaluate.definitions import compression_ratio, theoretical_speedup
-from ..evaluate.latency import latency
+from ..evaluate.latency import compare_latency
 from ..evaluate.macs import count_macs
 from ..training import Task
 
@@ -17,18 +18,26 @@ __all__ = ["figures"]
 
 
 def figures(
-    model: nn.Module, task: Task, weights: Path, *, before: dict[str, float] | None, dense: dict[str, Any] | None
+    model: nn.Module,
+    original: nn.Module,
+    task: Task,
+    weights: Path,
+    *,
+    before: dict[str, float] | None,
+    dense: dict[str, Any] | None,
 ) -> dict[str, Any]:
     """Accuracy, sizes, multiply-adds and latency of a network.
 
     Args:
         model: the network.
+        original: the network before pruning, timed in turns with it.
         task: its task; the test split is used here and nowhere earlier.
         weights: its saved file.
         before: test figures right after pruning.
         dense: the dense network's result, whose multiply-adds a weight are reused.
     """
     model.eval()
+    original.eval()
     parameters = dict(model.named_parameters())
     nonzero = {n: int((p != 0).sum()) for n, p in parameters.items()}
     total = sum(p.numel() for p in parameters.values())
@@ -38,7 +47,8 @@ def figures(
     left = None
     if per_weight is not None:
         left = sum(round(m * nonzero[n] / parameters[n].numel()) if n in parameters else m for n, m in per_weight.items())
-    time = latency(model, example, seconds=0.1)
+    with torch.inference_mode():
+        timed = compare_latency({"dense": lambda: original(example), "pruned": lambda: model(example)}, seconds=0.1).latencies
     return {
         "test": task.evaluate(model, task.data.test),
         "validation": task.evaluate(model, task.data.validation),
@@ -55,9 +65,9 @@ def figures(
         "macs_by_name": per_weight,
         "dense_bytes": sum(p.numel() for p in parameters.values()) * 4,
         "file_bytes": weights.stat().st_size,
-        "latency_ms": time.median_ms,
-        "latency_threads": time.threads,
-        "dense_latency_ms": None if dense is None else dense["latency_ms"],
+        "latency_ms": timed["pruned"].median_ms,
+        "latency_threads": timed["pruned"].threads,
+        "dense_latency_ms": timed["dense"].median_ms,
         "layers": [[n, p.numel(), nonzero[n]] for n, p in parameters.items()],
     }
 

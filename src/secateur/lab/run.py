@@ -66,15 +66,19 @@ def run(
         task = Task(load_data(experiment.task, data, **dict(experiment.task_options)))
         job = _Job(experiment, folder, task, keep_every, say)
         began = time.perf_counter()
-        before = job.prune_and_recover(root) if experiment.recipe is not None else job.train_dense()
+        before = None
+        if experiment.recipe is None:
+            job.train_dense()
+        else:
+            before = job.prune_and_recover(root)
         seconds = job.earlier + time.perf_counter() - began
         weights = folder.path / "model.safetensors"
-        recipe = job.pruner.recipe if job.pruner is not None else None
-        save(job.model, weights, recipe=recipe, metadata={"experiment": experiment.id})
+        recipe = {} if job.pruner is None else {"recipe": job.pruner.recipe}
+        save(job.model, weights, metadata={"experiment": experiment.id, **recipe})
         result = {
             "id": experiment.id,
             "experiment": experiment.to_dict(),
-            **figures(job.model, task, weights, before=before, dense=dense),
+            **figures(job.model, job.dense_model(root), task, weights, before=before, dense=dense),
             "seconds": seconds,
             "history": job.history,
             "environment": environment(),
@@ -146,6 +150,14 @@ class _Job:
                 self.before = self.task.evaluate(self.model, self.task.data.test)
             self._fit(f"recovery, round {r}", settings)
         return self.before
+
+    def dense_model(self, root: str | Path) -> nn.Module:
+        """The network before pruning, to time against; the network itself when it is dense."""
+        if self.pruner is None:
+            return self.model
+        model = build_model(self.experiment.model, **dict(self.experiment.model_arguments))
+        path = Path(root) / self.experiment.dense().id / "model.safetensors"
+        return load(path, model) if path.exists() else model
 
     def _recovery_training(self) -> Training:
         training = self.experiment.training

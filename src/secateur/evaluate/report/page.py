@@ -93,13 +93,17 @@ def _alt(task: str, model: str, name: str, groups: Sequence[Summary], star: Summ
 
 
 def _headline(star: Summary | None, within: float, has_dense: bool) -> str:
-    points = f"{100 * within:g} point{'' if within == 0.01 else 's'}"
+    points = _points(within)
     if not has_dense:
         return "The dense network was not evaluated, so no knee can be named."
     if star is None:
         return f"No method stays within {points} of the dense network at any compression tried."
     at = w.times(star.compression.mean) if star.compression else w.MISSING
     return f"At {at} compression {w.title(star.method)} stays within {points} of the dense network; no method here goes further."
+
+
+def _points(within: float) -> str:
+    return f"{100 * within:g} point{'' if within == 0.01 else 's'}"
 
 
 def _cards(star: Summary | None) -> list[tuple[str, str, str]]:
@@ -117,7 +121,7 @@ def _cards(star: Summary | None) -> list[tuple[str, str, str]]:
     return cards
 
 
-def html(comparison: Comparison, parts: Sequence[Section]) -> str:
+def html(comparison: Comparison, parts: Sequence[Section], within: float = 0.01) -> str:
     """The page as text. Everything that comes from outside is escaped."""
     jinja2: Any = require("jinja2", "report")
     folder = files(__package__ or "secateur.evaluate.report")
@@ -133,7 +137,8 @@ def html(comparison: Comparison, parts: Sequence[Section]) -> str:
     shown = sorted(comparison.points, key=lambda p: p.error is None)[:MAX_ROWS]
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     text: str = template.render(
-        title=comparison.title, lede=lede(comparison.points), sections=parts, script=script, css=css, script_hash=digest,
+        title=comparison.title, lede=lede(comparison.points), sections=parts, script=script, css=css,
+        within=_points(within), script_hash=digest,
         failed=[(p.label, p.error) for p in comparison.points if p.error is not None][:MAX_ROWS],
         points=point_table("points", "Every run, failed ones first", shown), left_out=len(comparison.points) - len(shown),
         recipes={w.title(m): _yaml(r) for m, r in comparison.recipes.items()}, checks=checklist(comparison),

@@ -34,7 +34,7 @@ def write_report(comparison: Comparison, folder: Path, *, within: float = 0.01) 
     """
     folder = Path(folder)
     parts = sections(comparison, within)
-    page = html(comparison, parts)
+    page = html(comparison, parts, within)
     data = json.dumps(comparison.to_dict(), indent=1, ensure_ascii=False, allow_nan=False, default=str)
     try:
         (folder / "figures").mkdir(parents=True, exist_ok=True)

@@ -48,7 +48,7 @@ def _missing(name: str, layouts: Mapping[str, Sequence[str]], roots: list[Path],
     wanted = " or ".join(files[0] + (f" (and {len(files) - 1} more)" if files[1:] else "") for files in layouts.values())
     part = [(place, [f for f in files if not (place / f).is_file()], files) for place in places for files in layouts.values()]
     half = next((f"; {place} lacks {', '.join(lacks)}" for place, lacks, files in part if len(lacks) < len(files)), "")
-    where = ", ".join(map(str, roots))
+    where = ", ".join(dict.fromkeys(map(str, roots)))
     return (
         f"data set {name!r} was not found: looked for {wanted} in {where} and their sub-folder {name!r}{half}; "
         f"run 'secateur data fetch {name}', or name the folder that has it with --data or $SECATEUR_DATA"

@@ -54,6 +54,8 @@ def draw(summaries: Sequence[Summary], dense: Stat | None, axis: Axis, look: Map
     ax = figure.add_axes((0.085, 0.135, 0.61, 0.775))
     low, high = window(lines, dense)
     _axes(ax, axis, lines, low, high)
+    if not lines:
+        ax.text(0.5, 0.5, "no run has both numbers", transform=ax.transAxes, color=MUTED, ha="center")
     if dense is not None:
         mean, std = 100 * dense.mean, 100 * (dense.std or 0.0)
         ax.axhspan(mean - std, mean + std, color=INK, alpha=0.08, lw=0)
@@ -111,7 +113,8 @@ def log_ticks(low: float, high: float) -> list[float]:
     halves = [p * f for p in [2.0**k for k in range(-4, 12)] for f in (1.0, 1.5) if low <= p * f <= high]
     if len(halves) >= 2:
         return halves
-    return sorted({float(f"{low * (high / low) ** t:.2g}") for t in (0.1, 0.5, 0.9)})
+    rounded = {float(f"{low * (high / low) ** t:.3g}") for t in (0.1, 0.5, 0.9)}
+    return sorted(t for t in rounded if low <= t <= high)
 
 
 def _line(ax: Any, c: Curve, look: Look) -> None:

@@ -84,7 +84,7 @@ def _panel(ax: Any, method: str, by: Mapping[float, Mapping[str, float]], names:
     step = math.ceil(len(names) / 30)
     shown = range(0, len(names), step)
     ax.set_yticks([r + 0.5 for r in shown], [short(names[r]) if first else "" for r in shown], fontsize=9)
-    ax.set_title(wrap(title(method), 24), loc="left", fontsize=10.5, color=INK, pad=7)
+    ax.set_title(wrap(title(method), max(12, int(3.6 * len(targets)))), loc="left", fontsize=10.5, color=INK, pad=7)
 
 
 def _cell(ax: Any, c: int, r: int, left: float, halvings: float, *, text: bool, raster: bool) -> None:

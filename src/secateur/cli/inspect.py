@@ -1,0 +1,37 @@
+"""``secateur inspect``: what is in a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from ..codec import inspect_file, read_metadata
+
+__all__ = ["inspect"]
+
+
+def inspect(file: Annotated[Path, typer.Argument(help="a file written by secateur.save")]) -> None:
+    """Show every tensor of a saved network: shape, type, how it is stored, what is left of it, bytes."""
+    rows = inspect_file(file)
+    table = Table(box=box.SIMPLE_HEAD, title=f"{file.name}: {file.stat().st_size:,} bytes")
+    for column in ("tensor", "shape", "type", "layout"):
+        table.add_column(column)
+    for column in ("entries", "non-zero", "left", "bytes"):
+        table.add_column(column, justify="right")
+    for r in rows:
+        entries = 1
+        for n in r.shape:
+            entries *= n
+        left = f"{r.nonzero / entries:.2%}" if entries and r.nonzero is not None else ""
+        nonzero = "" if r.nonzero is None else f"{r.nonzero:,}"
+        shape = "×".join(map(str, r.shape)) or "scalar"
+        table.add_row(r.name, shape, str(r.dtype).removeprefix("torch."), r.layout, f"{entries:,}", nonzero, left, f"{r.bytes:,}")
+    console = Console()
+    console.print(table)
+    for key, value in read_metadata(file).items():
+        console.print(f"{key}: {value}", style="dim", highlight=False, soft_wrap=True)

@@ -1,0 +1,24 @@
+"""``secateur methods``: what is in the catalogue."""
+
+from __future__ import annotations
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from ..methods import METHODS
+
+__all__ = ["methods"]
+
+
+def methods() -> None:
+    """List the published methods: paper, the five words, and where our reproduction's figures are."""
+    table = Table(box=box.SIMPLE_HEAD, title="methods: secateur.methods.NAME(...) returns the recipe", show_lines=True)
+    for column in ("method", "paper", "structure · score · allocation · schedule · recovery", "our figures"):
+        table.add_column(column, overflow="fold")
+    for m in METHODS.values():
+        result = f"benchmarks/results/{m.result}" if m.result else "none yet"
+        table.add_row(
+            f"{m.name}{' (control)' if m.control else ''}", f"{m.paper}\n{m.source}", " · ".join(m.axes().values()), result
+        )
+    Console().print(table)

@@ -1,0 +1,63 @@
+"""``secateur run``: one experiment from a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from ..lab import Experiment, run
+
+__all__ = ["run_file"]
+
+
+def run_file(
+    file: Annotated[Path, typer.Argument(help="experiment.yaml")],
+    out: Annotated[Path, typer.Option(help="folder of all runs")] = Path("runs"),
+    data: Annotated[Path | None, typer.Option(help="where to look for data sets first")] = None,
+    keep_every: Annotated[float, typer.Option(help="seconds between checkpoints")] = 20.0,
+) -> None:
+    """Run an experiment; killed and started again it continues, finished it is not repeated."""
+    experiment = Experiment.load(file)
+    console = Console()
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"), TimeRemainingColumn())
+    with Progress(*columns, console=console) as progress:
+        bars: dict[str, TaskID] = {}
+
+        def say(stage: str, step: int, steps: int) -> None:
+            if stage not in bars:
+                bars[stage] = progress.add_task(stage, total=steps)
+            progress.update(bars[stage], completed=step)
+
+        result = run(experiment, out, data=data, keep_every=keep_every, say=say)
+    console.print(_table(result))
+    console.print(f"everything is in {out / experiment.id}", highlight=False)
+
+
+def _table(r: dict[str, Any]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, show_header=False, title=f"run {r['id']}")
+    table.add_column("figure")
+    table.add_column("value", justify="right")
+    rows = [(f"test {k}", f"{v:.4f}" if k == "loss" else f"{v:.2%}") for k, v in r["test"].items()]
+    if r["dense_test"] is not None:
+        rows += [("dense test top1", f"{r['dense_test']['top1']:.2%}")]
+    rows += [
+        ("parameters", f"{r['parameters']:,}"),
+        ("non-zero", f"{r['nonzero']:,}"),
+        ("compression", f"{r['compression']:.2f}×"),
+        ("theoretical speed-up", "—" if r["speedup"] is None else f"{r['speedup']:.2f}×"),
+        ("file", f"{r['file_bytes']:,} bytes, {r['dense_bytes'] / r['file_bytes']:.2f}× smaller than float32"),
+        (
+            "latency, one example",
+            f"{r['latency_ms']:.3f} ms (dense {r['dense_latency_ms']:.3f} ms), {r['latency_threads']} thread(s)",
+        ),
+        ("seconds", f"{r['seconds']:.1f}"),
+    ]
+    for row in rows:
+        table.add_row(*row)
+    return table

@@ -1,0 +1,26 @@
+"""Conformance checks for the choices of the five axes, ours and yours: plain functions that raise ``AssertionError``.
+
+One line in a plugin's test is enough::
+
+    def test_my_score():
+        check_score(MyScore)
+"""
+
+from .allocation import check_allocation
+from .component import check_component
+from .model import small_batches, small_model
+from .recovery import check_recovery
+from .schedule import check_schedule
+from .score import check_score
+from .structure import check_structure
+
+__all__ = [
+    "check_allocation",
+    "check_component",
+    "check_recovery",
+    "check_schedule",
+    "check_score",
+    "check_structure",
+    "small_batches",
+    "small_model",
+]
