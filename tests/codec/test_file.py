@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import stat
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 import safetensors.torch
 import torch
+from codec_strategies import bits, positive_zeros, tensors
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors import safe_open
@@ -18,8 +20,6 @@ from torch import nn
 from secateur.codec import file_size, inspect_file, load, read_metadata, save
 from secateur.codec import write as write_module
 from secateur.core.errors import FormatError, ModelError, RunError
-
-from .test_bitmask import bits, positive_zeros, tensors
 
 
 class Bag(nn.Module):
@@ -156,9 +156,9 @@ def test_views_of_one_storage(tmp_path: Path) -> None:
 
 def test_a_compiled_model_has_plain_names(tmp_path: Path) -> None:
     model = pruned()
-    save(torch.compile(model), tmp_path / "m")
+    save(torch.compile(model, backend="eager"), tmp_path / "m")
     assert same_state(load(tmp_path / "m", net()), model)
-    other = torch.compile(net())
+    other = torch.compile(net(), backend="eager")
     assert load(tmp_path / "m", other) is other
     assert same_state(other._orig_mod, model)
 
@@ -293,10 +293,8 @@ def test_a_damaged_file_loads_equal_or_is_refused(tmp_path: Path, data: st.DataO
         assert all(t.eq(torch.ones_like(t)).all() for t in other.buffers())
     else:
         assert same_state(other, model)
-    try:
-        inspect_file(path)
-    except FormatError as e:
-        assert str(path) in str(e)
+    with contextlib.suppress(FormatError):
+        assert {r.name for r in inspect_file(path)} == set(model.state_dict())
 
 
 @pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 0.999])

@@ -25,9 +25,7 @@ def make(axis, name):
 
 
 PAIRS = [
-    ((a, one), (b, other))
-    for a, b in itertools.combinations(AXES, 2)
-    for one, other in itertools.product(choices(a), choices(b))
+    ((a, one), (b, other)) for a, b in itertools.combinations(AXES, 2) for one, other in itertools.product(choices(a), choices(b))
 ]
 
 
@@ -91,7 +89,9 @@ def check_counts(model, pruner):
         assert gone == {n: round(0.5 * u) for n, u in units.items()}
     elif recipe.allocation.name == "uniform":
         assert gone == {n: round(final * u) for n, u in units.items()}
-    elif len(sizes := {pruner.prunable // sum(units.values()), *(model.get_parameter(n).numel() // units[n] for n in units)}) == 1:
+    elif (
+        len(sizes := {pruner.prunable // sum(units.values()), *(model.get_parameter(n).numel() // units[n] for n in units)}) == 1
+    ):
         assert sum(gone.values()) == round(final * sum(units.values()))
     else:  # units of unequal size: as near as one unit allows
         removed = sum(int((~m).sum()) for m in pruner.masks.values())

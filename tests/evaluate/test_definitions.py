@@ -30,7 +30,7 @@ def test_top_k_is_that_of_a_stable_sort(n: int, classes: int, data: st.DataObjec
     values = st.integers(-2, 2)  # few values, so many ties
     scores = torch.tensor(data.draw(st.lists(st.lists(values, min_size=classes, max_size=classes), min_size=n, max_size=n)))
     targets = torch.tensor(data.draw(st.lists(st.integers(0, classes - 1), min_size=n, max_size=n)))
-    order = scores.float().argsort(1, descending=True, stable=True)
+    order = scores.float().argsort(dim=1, descending=True, stable=True)
     for k, accuracy in top_k_accuracy(scores.float(), targets, ks=(1, 3, classes)).items():
         assert accuracy == pytest.approx((order[:, :k] == targets[:, None]).any(1).double().mean().item())
 

@@ -31,7 +31,7 @@ def test_figures_of_a_small_network() -> None:
     assert m.speedup == pytest.approx(2368 / 1344)
     assert m.latency is None
     assert m.notes == ()
-    assert [(x.name, x.sparsity) for x in m.layers][0] == ("0.weight", 0.5)
+    assert (m.layers[0].name, m.layers[0].sparsity) == ("0.weight", 0.5)
 
 
 def test_file_bytes_are_those_of_the_file(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch import nn
 
+from ..codec import save
 from ..core.errors import RecipeError, RunError, did_you_mean
 from ..evaluate.report import rich_table, write_report
 from ..lab import Experiment, Outcome, comparison, grid, load_model, run_all
@@ -81,8 +82,9 @@ def demo(
     loaded = load_data(task, data)  # a missing data set is told before any work
     count = seeds or show.seeds
     experiments = [e for s in show.starts for e in grid(s, show.methods(s), COMPRESSIONS, range(count))]
+    models, methods = " and ".join(s.model for s in show.starts), len(show.methods(show.starts[0]))
     console.print(
-        f"[bold]secateur demo[/]: {' and '.join(s.model for s in show.starts)} on {task}, {len(show.methods(show.starts[0]))} methods "
+        f"[bold]secateur demo[/]: {models} on {task}, {methods} methods "
         f"at compression {', '.join(map(str, COMPRESSIONS))}, {count} seeds: {len(experiments)} pruned networks",
         highlight=False,
     )
@@ -138,16 +140,15 @@ def _knee(start: Experiment, outcomes: list[Outcome]) -> tuple[Outcome, dict[str
 def _keep_best(
     start: Experiment, outcomes: list[Outcome], out: Path, folder: Path, task: Task, data: Path | None, console: Console
 ) -> None:
-    from ..codec import save
-
     outcome, result = _knee(start, outcomes)
     model: nn.Module = load_model(outcome.experiment, out)
     file = folder / f"{start.model}.safetensors"
     save(model, file, metadata={"experiment": outcome.experiment.id, "recipe": outcome.experiment.recipe})
     same = check_in_fresh_process(model, task, file, out / outcome.experiment.id / "experiment.yaml", data)
+    top1, dense = result["test"]["top1"], result["dense_test"]["top1"]
     console.print(
-        f"[green]✓[/] {start.model}: {outcome.experiment.method} at {result['compression']:.1f}×, test {result['test']['top1']:.2%} "
-        f"(dense {result['dense_test']['top1']:.2%}), {file} has {file.stat().st_size:,} bytes (dense {result['dense_bytes']:,}); "
+        f"[green]✓[/] {start.model}: {outcome.experiment.method} at {result['compression']:.1f}×, test {top1:.2%} "
+        f"(dense {dense:.2%}), {file} has {file.stat().st_size:,} bytes (dense {result['dense_bytes']:,}); "
         f"loaded in a fresh process, equal outputs (sha256 {same[:12]})",
         highlight=False,
     )

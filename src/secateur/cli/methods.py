@@ -18,7 +18,6 @@ def methods() -> None:
         table.add_column(column, overflow="fold")
     for m in METHODS.values():
         result = f"benchmarks/results/{m.result}" if m.result else "none yet"
-        table.add_row(
-            f"{m.name}{' (control)' if m.control else ''}", f"{m.paper}\n{m.source}", " · ".join(m.axes().values()), result
-        )
+        name = f"{m.name} (control)" if m.control else m.name
+        table.add_row(name, f"{m.paper}\n{m.source}", " · ".join(m.axes().values()), result)
     Console().print(table)

@@ -52,10 +52,8 @@ def _table(r: dict[str, Any]) -> Table:
         ("compression", f"{r['compression']:.2f}×"),
         ("theoretical speed-up", "—" if r["speedup"] is None else f"{r['speedup']:.2f}×"),
         ("file", f"{r['file_bytes']:,} bytes, {r['dense_bytes'] / r['file_bytes']:.2f}× smaller than float32"),
-        (
-            "latency, one example",
-            f"{r['latency_ms']:.3f} ms (dense {r['dense_latency_ms']:.3f} ms), {r['latency_threads']} thread(s)",
-        ),
+        ("latency, one example", f"{r['latency_ms']:.3f} ms (dense {r['dense_latency_ms']:.3f} ms)"),
+        ("threads", str(r["latency_threads"])),
         ("seconds", f"{r['seconds']:.1f}"),
     ]
     for row in rows:

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..core.environment import environment
 from ..core.errors import SecateurError
-from ..evaluate.report import Comparison, MaskPicture, Point
+from ..evaluate.report import Comparison, Layer, MaskPicture, Point
 from ..methods import METHODS
 from .experiment import Experiment
 from .pool import Outcome
@@ -86,7 +86,7 @@ def _point(outcome: Outcome) -> Point:
         speedup=r["speedup"],
         top1=r["test"]["top1"],
         top5=r["test"].get("top5"),
-        validation_top1=r["validation"]["top1"],
+        validation_change=None if r["dense_validation"] is None else r["validation"]["top1"] - r["dense_validation"]["top1"],
         dense_top1=None if dense is None else dense["top1"],
         top1_before=None if r["test_before_recovery"] is None else r["test_before_recovery"]["top1"],
         file_bytes=r["file_bytes"],
@@ -94,7 +94,7 @@ def _point(outcome: Outcome) -> Point:
         latency_ms=r["latency_ms"],
         dense_latency_ms=r["dense_latency_ms"],
         seconds=r["seconds"],
-        layers=tuple(map(tuple, r["layers"])),
+        layers=tuple(Layer(*x) for x in r["layers"]),
     )
 
 

@@ -43,8 +43,11 @@ def check_component(given: type[Component] | Component) -> None:
 def _check_value(component: Component) -> None:
     refuses(dc.FrozenInstanceError, lambda: setattr(component, "anything", 1), component, "can be changed: use @component")
     claim(all(f.kw_only for f in dc.fields(component)), component, "has positional parameters: use @component")  # type: ignore[arg-type]
-    same = dc.replace(component)  # type: ignore[type-var]
-    for other in (same, copy.deepcopy(component), pickle.loads(pickle.dumps(component))):
+    try:
+        pickled = pickle.loads(pickle.dumps(component))
+    except (pickle.PicklingError, AttributeError) as e:
+        raise AssertionError(f"{component!r} cannot be pickled ({e}): define its class at the top of a module") from e
+    for other in (dc.replace(component), copy.deepcopy(component), pickled):  # type: ignore[type-var]
         claim(other == component and hash(other) == hash(component), component, "is not equal to its copy, or hashes differently")
 
 

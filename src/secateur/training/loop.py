@@ -113,6 +113,7 @@ def fit(
         if keep is not None:
             at.optimizer, at.rng = optimizer.state_dict(), torch.get_rng_state()
             keep(at)
+    accelerator.unwrap_model(prepared, keep_fp32_wrapper=False)  # gives the model its own forward back
     accelerator.free_memory()
     return at.history
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses as dc
+import math
 import statistics
 from collections.abc import Iterable, Sequence
 
@@ -11,7 +12,7 @@ from .data import Point
 __all__ = ["Stat", "Summary", "aggregate", "best", "dense_stat", "knee", "pairs", "stat"]
 
 METRICS = (
-    "top1", "top1_change", "top1_before", "top5", "compression", "speedup", "file_bytes", "file_ratio", "latency_ms",
+    "top1", "top1_change", "validation_change", "top1_before", "top5", "compression", "speedup", "file_bytes", "file_ratio", "latency_ms",
     "measured_speedup", "seconds",
 )  # fmt: skip
 DENSE = "dense"
@@ -49,6 +50,7 @@ class Summary:
     failed: int
     top1: Stat | None
     top1_change: Stat | None
+    validation_change: Stat | None
     top1_before: Stat | None
     top5: Stat | None
     compression: Stat | None
@@ -115,7 +117,8 @@ def dense_stat(points: Iterable[Point], task: str, model: str) -> Stat | None:
 def knee(summaries: Iterable[Summary], dense: Stat | None, within: float = 0.01) -> Summary | None:
     """The highest compression whose mean top-1 is no more than ``within`` below the dense mean.
 
-    A group with a failed run is never the knee: a mean over those that survived is no headline.
+    It is chosen on the validation split where its figures are there, so that the test figures shown beside it are not
+    selected; otherwise on the top-1 at hand. A group with a failed run is never the knee: a mean over those that survived is no headline.
 
     Args:
         summaries: of one (task, model) and usually one method.
@@ -124,8 +127,7 @@ def knee(summaries: Iterable[Summary], dense: Stat | None, within: float = 0.01)
     """
     fit = [
         s for s in summaries
-        if dense is not None and s.method != DENSE and not s.failed and s.compression is not None and s.top1 is not None
-        and s.top1.mean >= dense.mean - within - 1e-9
+        if s.method != DENSE and not s.failed and s.compression is not None and _change(s, dense) >= -within - 1e-9
     ]  # fmt: skip
     return max(fit, key=lambda s: s.compression.mean if s.compression else 0.0, default=None)
 
@@ -133,7 +135,7 @@ def knee(summaries: Iterable[Summary], dense: Stat | None, within: float = 0.01)
 def best(summaries: Iterable[Summary], dense: Stat | None, within: float = 0.01) -> Summary | None:
     """The best knee of the methods that are no controls.
 
-    Compressions within 5 % of the highest count as equal; among them the highest mean top-1 wins.
+    Compressions within 5 % of the highest count as equal; among them the smallest loss wins.
     """
     by_method: dict[str, list[Summary]] = {}
     for s in summaries:
@@ -142,4 +144,11 @@ def best(summaries: Iterable[Summary], dense: Stat | None, within: float = 0.01)
     knees = [k for k in (knee(group, dense, within) for group in by_method.values()) if k is not None]
     reached = {id(k): k.compression.mean for k in knees if k.compression is not None}
     near = [k for k in knees if reached[id(k)] >= 0.95 * max(reached.values())]
-    return max(near, key=lambda k: k.top1.mean if k.top1 else 0.0, default=None)
+    return max(near, key=lambda k: _change(k, dense), default=None)
+
+
+def _change(s: Summary, dense: Stat | None) -> float:
+    """What a group loses or gains against dense, on the validation split if known."""
+    if s.validation_change is not None:
+        return s.validation_change.mean
+    return s.top1.mean - dense.mean if s.top1 is not None and dense is not None else -math.inf

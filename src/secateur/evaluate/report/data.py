@@ -40,6 +40,7 @@ class Point:
         top1: accuracy after recovery, a fraction in [0, 1].
         top5: the same for the five best guesses; given from 10 classes up.
         dense_top1: accuracy of the dense network of the same seed.
+        validation_change: accuracy minus the dense network's on the validation split, which the knee is chosen by.
         top1_before: accuracy right after pruning, before fine-tuning.
         file_bytes: size of the saved file.
         dense_bytes: size of the dense network in float32.
@@ -69,6 +70,7 @@ class Point:
     top1: float | None = None
     top5: float | None = None
     dense_top1: float | None = None
+    validation_change: float | None = None
     top1_before: float | None = None
     file_bytes: int | None = None
     dense_bytes: int | None = None

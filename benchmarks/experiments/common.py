@@ -1,0 +1,67 @@
+"""What the experiments share: where data and runs are, and the form of a result file."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.progress import Progress
+
+from secateur.core.environment import environment
+from secateur.lab import Experiment, Outcome, run_all
+from secateur.training.data import find
+
+RESULTS = Path(__file__).parents[1] / "results"
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--data", type=Path, default=None, help="where to look for data sets first")
+    parser.add_argument(
+        "--out", type=Path, default=Path("runs/papers"), help="folder of the runs; finished ones are not repeated"
+    )
+    parser.add_argument("--workers", type=int, default=None)
+    return parser.parse_args()
+
+
+def checkpoint(name: str, data: Path | None) -> str:
+    """A trained CIFAR-10 ResNet that lies beside the data sets."""
+    file = f"resnet-cifar10/{name}.safetensors"
+    return str(find("checkpoints", {"safetensors": (file,)}, data)[1] / file)
+
+
+def finish(experiments: Sequence[Experiment], options: argparse.Namespace) -> list[Outcome]:
+    """Run all, with a bar; stop at the first failure."""
+    with Progress() as progress:
+        bar = progress.add_task("runs", total=len({e.id for e in experiments} | {e.dense().id for e in experiments}))
+
+        def told(o: Outcome) -> None:
+            progress.advance(bar)
+            if o.error:
+                progress.console.print(o.experiment.method, o.error)
+
+        outcomes = run_all(experiments, options.out, data=options.data, workers=options.workers, told=told)
+    failed = [o for o in outcomes if o.result is None]
+    if failed:
+        raise SystemExit(f"{len(failed)} runs failed; mend that and run again")
+    return outcomes
+
+
+def mean_std(values: Iterable[float]) -> dict[str, float]:
+    known = list(values)
+    return {"mean": statistics.fmean(known), "std": statistics.stdev(known) if len(known) > 1 else 0.0, "n": len(known)}
+
+
+def write(name: str, claim: str, settings: dict[str, Any], figures: dict[str, Any], checks: dict[str, bool]) -> None:
+    """One result file: the claim, what was run, the figures, what holds, and where it was measured."""
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"{name}.json"
+    value = {"claim": claim, "holds": checks, "settings": settings, "figures": figures, "environment": environment()}
+    path.write_text(json.dumps(value, indent=1) + "\n")
+    for what, holds in checks.items():
+        print("holds" if holds else "FAILS", what)
+    print(path)
