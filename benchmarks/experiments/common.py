@@ -21,9 +21,7 @@ RESULTS = Path(__file__).parents[1] / "results"
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser()
     parser.add_argument("--data", type=Path, default=None, help="where to look for data sets first")
-    parser.add_argument(
-        "--out", type=Path, default=Path("runs/papers"), help="folder of the runs; finished ones are not repeated"
-    )
+    parser.add_argument("--out", type=Path, default=Path("runs/papers"), help="folder of the runs")
     parser.add_argument("--workers", type=int, default=None)
     return parser.parse_args()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses as dc
 
+from .core.component import coerce
 from .core.errors import ModelError, RecipeError
 
 __all__ = ["Compression", "Goal", "Sparsity"]
@@ -34,6 +35,7 @@ class Sparsity(Goal):
     fraction: float
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "fraction", coerce(self.fraction, float, "Sparsity: the fraction removed"))
         if not 0 <= self.fraction < 1:
             raise RecipeError(f"Sparsity: the fraction removed must be ≥ 0 and < 1; got {self.fraction!r}")
 
@@ -59,6 +61,7 @@ class Compression(Goal):
     ratio: float
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "ratio", coerce(self.ratio, float, "Compression: the ratio"))
         if not self.ratio >= 1:
             raise RecipeError(f"Compression: the ratio must be ≥ 1; got {self.ratio!r}")
 

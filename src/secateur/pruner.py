@@ -211,8 +211,11 @@ class Pruner:
         """Go on from a saved state: counters, masks and snapshot; the model's weights are loaded by you, and masked here.
 
         Raises:
-            ModelError: the state is of another model or recipe.
+            ModelError: the state is of another model or recipe, or no state at all.
         """
+        for part in ("recipe", "t", "round", "events", "masks", "dropout", "snapshot"):
+            if part not in state:
+                raise ModelError(f"this is no state of a pruner: it lacks {part!r}; pass what pruner.state_dict() gave")
         recipe = Recipe.from_dict(state["recipe"])
         if recipe != self.recipe:
             theirs, ours = recipe.to_dict(minimal=True), self.recipe.to_dict(minimal=True)

@@ -141,7 +141,7 @@ class Recipe:
 
     def to_json(self) -> str:
         """The explicit JSON file."""
-        return json.dumps(self.to_dict(), indent=2)
+        return json.dumps(self.to_dict(), indent=2, ensure_ascii=False)  # YAML does not read escaped surrogates
 
     @classmethod
     def from_yaml(cls, text: str) -> Recipe:

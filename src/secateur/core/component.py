@@ -190,9 +190,10 @@ def choose(axis: str, given: str | Mapping[str, Any]) -> Component:
     if not isinstance(fields, Mapping) or "name" not in fields:
         raise RecipeError(f"{axis} must be a name or a mapping with a 'name'; got {given!r}; known: {', '.join(known)}")
     name = fields["name"]
-    if name not in known:
+    if not isinstance(name, str) or name not in known:
         raise RecipeError(f"unknown {axis} {name!r}; {did_you_mean(name, known)}")
-    return build(known[name], {k: v for k, v in fields.items() if k != "name"}, f"{axis} {name!r}")
+    made: Component = build(known[name], {k: v for k, v in fields.items() if k != "name"}, f"{axis} {name!r}")
+    return made
 
 
 def build(cls: type[Any], fields: Mapping[str, Any], what: str) -> Any:

@@ -39,7 +39,7 @@ def parse_yaml(text: str, what: str) -> dict[str, Any]:
     Loader.add_implicit_resolver("tag:yaml.org,2002:float", number, list("-+0123456789."))
     try:
         found = yaml.load(text, Loader=Loader)
-    except yaml.YAMLError as e:
+    except Exception as e:  # hostile scalars and nesting raise more than yaml.YAMLError
         mark = getattr(e, "problem_mark", None)
         where = f" at line {mark.line + 1}" if mark is not None else ""
         raise RecipeError(f"{what} is not valid YAML{where}: {getattr(e, 'problem', None) or e}") from e

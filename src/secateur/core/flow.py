@@ -22,6 +22,9 @@ _TRANSPARENT_MODULES = (*_NORMS, *_DROPOUTS, nn.ReLU, nn.LeakyReLU, nn.ELU, nn.G
 _TRANSPARENT_NAMES = {"relu", "gelu", "silu", "tanh", "sigmoid", "elu", "leaky_relu", "hardswish", "dropout", "flatten",
                       "max_pool2d", "avg_pool2d", "adaptive_avg_pool2d", "boolean_dispatch", "relu_"}  # fmt: skip
 
+# called with a parameter these are a layer themselves
+_CONTRACTIONS = {"linear", "matmul", "mm", "addmm", "einsum", "conv1d", "conv2d", "conv3d"}
+
 
 @dataclass(frozen=True)
 class Flow:
@@ -41,7 +44,7 @@ class Flow:
 
 
 def read_flow(model: nn.Module) -> Flow:
-    """Trace a model (a copy that shares its tensors; the model is not touched) and read its flow off the graph.
+    """Trace a model (a copy that shares its parameters; the model is not touched) and read its flow off the graph.
 
     A model that cannot be traced symbolically still has its classifier found: the last layer it defines.
     """
@@ -72,7 +75,7 @@ def read_flow(model: nn.Module) -> Flow:
 
 
 def _trace(model: nn.Module) -> fx.Graph:
-    shared = {id(t): t for t in (*model.parameters(), *model.buffers())}
+    shared = {id(p): p for p in model.parameters()}  # buffers are copied: a forward may count in them
     with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):  # a forward may draw: the caller's draws stay as they were
         warnings.simplefilter("ignore")
         return fx.Tracer().trace(copy.deepcopy(model, shared))
@@ -102,7 +105,9 @@ def _classifier(graph: fx.Graph, modules: dict[str, nn.Module]) -> frozenset[str
     stack = [n for n in graph.nodes if n.op == "output"]
     while stack:
         node = stack.pop()
-        for source in node.all_input_nodes:
+        contracts = node.op == "call_function" and getattr(node.target, "__name__", "") in _CONTRACTIONS
+        operands = [s for s in node.all_input_nodes if s.op == "get_attr"] if contracts else []
+        for source in operands or node.all_input_nodes:
             if source in seen:
                 continue
             seen.add(source)
@@ -145,7 +150,8 @@ def _flattens(node: fx.Node, modules: dict[str, nn.Module]) -> bool:
         module = modules[str(node.target)]
         return isinstance(module, nn.Flatten) and module.start_dim == 1
     name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
-    return name == "flatten" and (node.args[1] if len(node.args) > 1 else node.kwargs.get("start_dim", 0)) == 1
+    start = node.args[1] if len(node.args) > 1 else node.kwargs.get("start_dim", 0)
+    return name == "flatten" and bool(start == 1)
 
 
 def _aligned(weight: Any, following: Any, flat: bool) -> bool:

@@ -94,7 +94,7 @@ def _sample(sources: Sequence[Source]) -> tuple[list[int], Tensor]:
             raise DataError("a score is not a number (NaN): the weights or gradients have diverged; lower the learning rate")
         sizes.append(scores.numel())
         stride = max(1, scores.numel() * len(sources) // _SAMPLE)
-        parts.append(scores[::stride].float().cpu())
+        parts.append(scores[::stride].float().cpu().clone())  # a copy: a view would keep all scores alive
     return sizes, torch.cat(parts) if parts else torch.empty(0)
 
 

@@ -100,5 +100,6 @@ def _to_device(batch: Any, device: torch.device) -> Any:
     if isinstance(batch, Mapping):
         return {k: _to_device(v, device) for k, v in batch.items()}
     if isinstance(batch, Sequence) and not isinstance(batch, str):
-        return [_to_device(v, device) for v in batch]
+        moved = [_to_device(v, device) for v in batch]
+        return tuple(moved) if isinstance(batch, tuple) else moved
     return batch

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import multiprocessing
 import os
-from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,9 @@ class Outcome:
     error: str | None = None
 
 
+Job = Callable[[Experiment], Outcome]
+
+
 def run_all(
     experiments: Sequence[Experiment],
     root: str | Path,
@@ -38,6 +42,8 @@ def run_all(
     told: Callable[[Outcome], None] | None = None,
 ) -> list[Outcome]:
     """Run experiments side by side, one thread each, dense networks first; a run that fails costs only itself.
+
+    In a script, call it under ``if __name__ == "__main__":``, since the workers import the script.
 
     Args:
         experiments: what to run; the dense networks they start from are added.
@@ -52,30 +58,42 @@ def run_all(
     starts = {e.dense().id: e.dense() for e in experiments}
     dense = [e for e in starts.values() if e not in experiments]
     waves = [[e for e in (*experiments, *dense) if e.recipe is None], [e for e in experiments if e.recipe is not None]]
-    workers = workers or os.cpu_count() or 1
+    count = workers or os.cpu_count() or 1
     found: dict[str, Outcome] = {}
-    if workers == 1:
-        for e in (e for wave in waves for e in wave):
-            found[e.id] = _one(e, root, data)
+    for wave in waves:
+        jobs = {e.id: e for e in wave}
+        one = functools.partial(_one, root=root, data=data)
+        for outcome in map(one, jobs.values()) if count == 1 else _side_by_side(one, jobs, count):
+            found[outcome.experiment.id] = outcome
             if told is not None:
-                told(found[e.id])
-    else:
-        with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_one_thread) as pool:
-            for wave in waves:
-                futures = {pool.submit(_one, e, root, data): e for e in wave}
-                for future in as_completed(futures):
-                    try:
-                        outcome = future.result()
-                    except BrokenProcessPool:
-                        outcome = Outcome(futures[future], error="its process died (killed, or out of memory)")
-                    found[outcome.experiment.id] = outcome
-                    if told is not None:
-                        told(outcome)
+                told(outcome)
     return [found[e.id] for e in (*experiments, *dense)]
 
 
-def _one_thread() -> None:
-    torch.set_num_threads(1)
+def _side_by_side(one: Job, jobs: dict[str, Experiment], workers: int) -> Iterator[Outcome]:
+    """Outcomes as they come; when a process dies, what was unfinished is run again, each in a process of its own."""
+    left = dict(jobs)
+    try:
+        with _processes(workers) as pool:
+            for future in as_completed([pool.submit(one, e) for e in jobs.values()]):
+                outcome = future.result()
+                del left[outcome.experiment.id]
+                yield outcome
+    except BrokenProcessPool:
+        with ThreadPoolExecutor(workers) as threads:
+            yield from threads.map(functools.partial(_alone, one), left.values())
+
+
+def _alone(one: Job, experiment: Experiment) -> Outcome:
+    try:
+        with _processes(1) as pool:
+            return pool.submit(one, experiment).result()
+    except BrokenProcessPool:
+        return Outcome(experiment, error="its process died (killed, or out of memory)")
+
+
+def _processes(workers: int) -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=torch.set_num_threads, initargs=(1,))
 
 
 def _one(experiment: Experiment, root: str | Path, data: str | Path | None) -> Outcome:

@@ -10,18 +10,22 @@ WEIGHTED = (nn.Conv2d, nn.Linear)
 
 
 def glorot_normal(model: nn.Module) -> None:
-    r"""Weights from :math:`N(0, 2/(n_\text{in} + n_\text{out}))`, biases zero (Glorot and Bengio 2010)."""
+    r"""Weights from :math:`N(0, 2/(n_\text{in} + n_\text{out}))`, biases zero, norms reset (Glorot and Bengio 2010)."""
     for module in model.modules():
         if isinstance(module, WEIGHTED):
             nn.init.xavier_normal_(module.weight)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.BatchNorm2d):
+            module.reset_parameters()
 
 
 def kaiming_normal(model: nn.Module) -> None:
-    r"""Weights from :math:`N(0, 2/n_\text{in})`, biases zero (He et al. 2015)."""
+    r"""Weights from :math:`N(0, 2/n_\text{in})`, biases zero, norms reset (He et al. 2015)."""
     for module in model.modules():
         if isinstance(module, WEIGHTED):
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.BatchNorm2d):
+            module.reset_parameters()

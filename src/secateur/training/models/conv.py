@@ -54,6 +54,10 @@ class ConvNet(nn.Module):
         self.fc1 = nn.Linear(channels * side * side, 256)
         self.fc2 = nn.Linear(256, 256)
         self.fc3 = nn.Linear(256, classes)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw all weights anew."""
         glorot_normal(self)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -36,6 +36,10 @@ class SmallCNN(nn.Module):
         self.conv2 = nn.Conv2d(16, 32, 3, padding=1)
         self.fc1 = nn.Linear(32 * (image_size // 2) ** 2, 64)
         self.fc2 = nn.Linear(64, classes)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw all weights anew."""
         glorot_normal(self)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -103,15 +103,17 @@ class GPT(nn.Module):
         self.blocks = nn.Sequential(*(Block(n_embd, n_head, dropout) for _ in range(n_layer)))
         self.ln = nn.LayerNorm(n_embd)
         self.head = nn.Linear(n_embd, vocab_size, bias=False)
-        self._initialise(n_layer)
+        self.reset_parameters()
 
-    def _initialise(self, n_layer: int) -> None:
+    def reset_parameters(self) -> None:
+        """Draw all weights anew."""
+        # every block adds two branches to the residual stream; the smaller std keeps its variance independent of depth
+        branch = 0.02 / (2 * len(self.blocks)) ** 0.5
         for name, p in self.named_parameters():
-            if name.endswith("bias"):
-                nn.init.zeros_(p)
-            elif p.dim() == 2:
-                # every block adds two branches to the residual stream; this keeps its variance independent of depth
-                nn.init.normal_(p, std=0.02 / (2 * n_layer) ** 0.5 if name.endswith("proj.weight") else 0.02)
+            if p.dim() == 2:
+                nn.init.normal_(p, std=branch if name.endswith("proj.weight") else 0.02)
+            else:
+                nn.init.constant_(p, 1.0 if name.endswith("weight") else 0.0)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Characters ``[b, t]``, int64, to logits of the next one ``[b, t, vocab_size]``."""

@@ -35,6 +35,10 @@ class LeNet300100(nn.Module):
         self.fc2 = nn.Linear(300, 100)
         self.dropout2 = nn.Dropout(dropout)
         self.fc3 = nn.Linear(100, classes)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw all weights anew."""
         glorot_normal(self)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -75,6 +79,10 @@ class LeNet5(nn.Module):
         self.fc1 = nn.Linear(50 * side * side, 500)
         self.dropout = nn.Dropout(dropout)
         self.fc2 = nn.Linear(500, classes)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw all weights anew."""
         glorot_normal(self)
 
     def forward(self, x: Tensor) -> Tensor:

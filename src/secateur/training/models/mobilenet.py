@@ -49,6 +49,10 @@ class MobileNetV1(nn.Module):
             channels = int(out * width)
         self.features = nn.Sequential(*layers)
         self.linear = nn.Linear(channels, classes)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw all weights anew."""
         kaiming_normal(self)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -93,6 +93,10 @@ class ResNet(nn.Module):
         self.layer2 = _stage(planes[0], planes[1], 2, blocks)
         self.layer3 = _stage(planes[1], planes[2], 2, blocks)
         self.linear = nn.Linear(planes[2], classes)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw all weights anew."""
         kaiming_normal(self)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -49,6 +49,10 @@ class VGG16BN(nn.Module):
         self.classifier = nn.Sequential(
             nn.Linear(channels, hidden), nn.BatchNorm1d(hidden), nn.ReLU(), nn.Linear(hidden, classes)
         )
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw all weights anew."""
         kaiming_normal(self)
 
     def forward(self, x: Tensor) -> Tensor:

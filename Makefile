@@ -1,0 +1,41 @@
+# Two commands do everything: `make demo` and `make test`. Both set up .venv first.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test slow lint types check docs papers bench clean
+
+demo: .venv/installed  ## train, prune, recover, save, reload, measure and report, in about two minutes
+	$(BIN)/secateur demo
+
+test: .venv/installed  ## all tests but the slow ones
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow and not paper"
+
+slow: .venv/installed  ## the slow tests
+	OMP_NUM_THREADS=2 $(BIN)/python -m pytest -m "slow or paper"
+
+lint: .venv/installed  ## style and formatting
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: .venv/installed  ## mypy, strict
+	$(BIN)/mypy
+
+check: lint types test  ## what CI runs
+
+docs: .venv/installed  ## the site, into site/
+	$(BIN)/mkdocs build --strict
+
+papers: .venv/installed  ## published claims at CPU scale, into benchmarks/results/ (hours)
+	for e in han_2015 resnet20_allocation zhu_gupta_2018; do $(BIN)/python benchmarks/experiments/$$e.py || exit 1; done
+
+bench: .venv/installed  ## speed and memory against peers, into benchmarks/results/ (minutes)
+	$(BIN)/python benchmarks/experiments/prune_speed.py
+	$(BIN)/python benchmarks/experiments/step_overhead.py
+
+.venv/installed: pyproject.toml constraints.txt
+	test -d .venv || $(PYTHON) -m venv .venv
+	$(BIN)/pip install -q -c constraints.txt -e '.[all,dev]'
+	touch $@
+
+clean:
+	rm -rf .venv runs site
