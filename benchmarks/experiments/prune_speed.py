@@ -92,7 +92,7 @@ def main() -> None:
         print(size, json.dumps(found[size], indent=1))
     write(
         "prune-speed",
-        "global magnitude pruning at 90 % is 5 times as fast as torch.nn.utils.prune, in half the extra memory, with exact counts",
+        "global magnitude pruning at 90 % is ≥ 5 times as fast as torch.nn.utils.prune, in ≤ half the extra memory, exactly",
         {"repeats": REPEATS, "layers_and_width": SIZES, "memory": "growth of the process's peak while pruning"},
         found,
         {

@@ -14,7 +14,7 @@ from torch import nn
 
 from ..codec import save
 from ..core.errors import RecipeError, RunError, did_you_mean
-from ..evaluate.report import rich_table, write_report
+from ..evaluate.report import Comparison, aggregate, best, dense_stat, rich_table, write_report
 from ..lab import Experiment, Outcome, comparison, grid, load_model, run_all
 from ..lab.verify import check_in_fresh_process
 from ..training import Task, Training
@@ -94,7 +94,7 @@ def demo(
     page = write_report(found, folder)
     console.print(rich_table(found))
     for start in show.starts:
-        _keep_best(start, outcomes, out, folder, Task(loaded), data, console)
+        _keep_best(start, outcomes, found, out=out, folder=folder, task=Task(loaded), data=data, console=console)
     console.print(f"report  {page}   ({time.perf_counter() - began:.0f} s)", highlight=False)
 
 
@@ -127,20 +127,31 @@ def _run(experiments: list[Experiment], out: Path, data: Path | None, workers: i
         return run_all(experiments, out, data=data, workers=workers, told=told)
 
 
-def _knee(start: Experiment, outcomes: list[Outcome]) -> tuple[Outcome, dict[str, Any]]:
-    """The pruned network of highest compression whose validation accuracy is within one point of its dense network's."""
-    done = [(o, o.result) for o in outcomes if o.result is not None and o.experiment.model == start.model]
-    pruned = [(o, r) for o, r in done if o.experiment.recipe is not None and o.experiment.method != "random"]
+def _knee(start: Experiment, outcomes: list[Outcome], found: Comparison) -> tuple[Outcome, dict[str, Any]]:
+    """The network the report stars: furthest within one point of dense on the validation split, its best seed there."""
+    points = [p for p in found.points if p.model == start.model]
+    star = best(aggregate(points), dense_stat(points, start.task, start.model))
+    done = {o.experiment.id: (o, o.result) for o in outcomes if o.result is not None}
+    pruned = [p for p in points if p.id in done and not p.control]
     if not pruned:
         raise RunError(f"no run of {start.model} finished; the reasons are above")
-    near = [(o, r) for o, r in pruned if r["validation"]["top1"] >= r["dense_validation"]["top1"] - 0.01]
-    return max(near or pruned, key=lambda x: (round(x[1]["compression"], 1) if near else 0, x[1]["validation"]["top1"]))
+    starred = [p for p in pruned if star is not None and (p.method, p.target_compression) == (star.method, star.target)]
+    outcome, result = done[max(starred or pruned, key=lambda p: p.validation_change or 0.0).id]
+    return outcome, result
 
 
 def _keep_best(
-    start: Experiment, outcomes: list[Outcome], out: Path, folder: Path, task: Task, data: Path | None, console: Console
+    start: Experiment,
+    outcomes: list[Outcome],
+    found: Comparison,
+    *,
+    out: Path,
+    folder: Path,
+    task: Task,
+    data: Path | None,
+    console: Console,
 ) -> None:
-    outcome, result = _knee(start, outcomes)
+    outcome, result = _knee(start, outcomes, found)
     model: nn.Module = load_model(outcome.experiment, out)
     file = folder / f"{start.model}.safetensors"
     save(model, file, metadata={"experiment": outcome.experiment.id, "recipe": outcome.experiment.recipe})
