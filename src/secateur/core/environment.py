@@ -48,7 +48,7 @@ def _version(package: str) -> str | None:
 
 def _commit() -> str | None:
     """The commit of the source tree this package is imported from, with ``+`` when it has changes; None when installed."""
-    here = Path(__file__).parent
+    here = Path(__file__).resolve().parent
 
     def git(*arguments: str) -> str | None:
         try:
@@ -57,5 +57,7 @@ def _commit() -> str | None:
             return None
         return done.stdout.strip() if done.returncode == 0 else None
 
+    if git("ls-files", "--error-unmatch", Path(__file__).name) is None:  # installed below somebody else's repository
+        return None
     commit = git("rev-parse", "--short", "HEAD")
     return None if not commit else commit + ("+" if git("status", "--porcelain", "--untracked-files=no", ".") else "")

@@ -10,12 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..core.errors import DataError, require
+from ..core.errors import DataError, RecipeError, require
 from ..pruner import Pruner
 from .settings import Training
 from .task import Task
 
-__all__ = ["Progress", "fit", "mix_seeds"]
+__all__ = ["Keep", "Progress", "fit", "mix_seeds"]
 
 
 @dc.dataclass
@@ -41,6 +41,10 @@ class Progress:
     waited: int = 0
 
 
+Keep = Callable[[int, Callable[[], Progress]], None]
+"""What is called after every step: the steps done, and a function that tells what resuming there needs."""
+
+
 def fit(
     model: nn.Module,
     task: Task,
@@ -50,7 +54,7 @@ def fit(
     seed: int = 0,
     start: int = 0,
     progress: Progress | None = None,
-    keep: Callable[[Progress], None] | None = None,
+    keep: Keep | None = None,
 ) -> list[dict[str, float]]:
     """Train a model, on whatever devices Hugging Face Accelerate finds.
 
@@ -65,93 +69,127 @@ def fit(
         seed: of the data order, of augmentation and of dropout.
         start: the step to begin at (a rewound training resumes its schedule there).
         progress: where an interrupted training was; None starts a new one.
-        keep: called after every step with what resuming there needs.
+        keep: called after every step, see ``Keep``.
 
     Returns:
         Per pass: step, learning rate, training loss, and the validation figures.
 
     Raises:
         DataError: the loss is no longer a number.
+        ModelError: the model does not answer with one score a class.
+        RecipeError: this machine does not have the mixed precision.
     """
-    accelerate = require("accelerate", "train")
-    accelerator = _accelerator(accelerate, settings)
-    examples = len(task.data.train)
-    steps, per_epoch = settings.steps(examples), math.ceil(examples / settings.batch_size)
-    fresh = progress is None
-    at = Progress(step=start) if progress is None else progress
-    prepared, optimizer = accelerator.prepare(model, settings.make_optimizer(model))
-    if at.optimizer is not None:
-        optimizer.load_state_dict(at.optimizer)
-    if pruner is not None:
-        pruner.watch(optimizer)
-    if fresh:
-        torch.manual_seed(mix_seeds(seed, 1))
-    elif at.rng is not None:
-        torch.set_rng_state(at.rng)
-    prepared.train()
-    for batch in _training_batches(task, settings, seed, at.step, steps, accelerator):
-        for group in optimizer.param_groups:
-            group["lr"] = settings.rate(at.step, steps)
-        loss = task.loss(prepared, batch)
-        accelerator.backward(loss)
-        if settings.clip is not None:
-            accelerator.clip_grad_norm_(prepared.parameters(), settings.clip)
-        optimizer.step()
+    loop = _Loop(model, task, settings, pruner, seed, progress or Progress(step=start))
+    if progress is None:
+        rank = loop.accelerator.process_index
+        torch.manual_seed(mix_seeds(seed, 1, rank) if rank else mix_seeds(seed, 1))  # ranks drop different neurons
+    elif progress.rng is not None:
+        torch.set_rng_state(progress.rng)
+    try:
+        loop.run(keep)
+    finally:
+        loop.close()
+    return loop.at.history
+
+
+class _Loop:
+    """One training under way."""
+
+    def __init__(
+        self, model: nn.Module, task: Task, settings: Training, pruner: Pruner | None, seed: int, at: Progress
+    ) -> None:
+        self.model, self.task, self.settings, self.pruner, self.seed, self.at = model, task, settings, pruner, seed, at
+        examples = len(task.data.train)
+        self.steps, self.per_epoch = settings.steps(examples), math.ceil(examples / settings.batch_size)
+        self.accelerator = _accelerator(settings)
+        self.prepared, self.optimizer = self.accelerator.prepare(model, settings.make_optimizer(model))
+        if at.optimizer is not None:
+            self.optimizer.load_state_dict(at.optimizer)
         if pruner is not None:
-            pruner.step()
-        optimizer.zero_grad()
-        at.losses.append(float(loss.detach()))
-        if not math.isfinite(at.losses[-1]):
-            raise DataError(
-                f"the loss is {at.losses[-1]} at step {at.step}: training diverged; lower the learning rate or clip gradients"
-            )
-        at.step += 1
-        if at.step % per_epoch == 0 or at.step == steps:
-            stop = _finish_pass(model, task, settings, at, steps)
-            if stop:
+            pruner.watch(self.optimizer)
+
+    def run(self, keep: Keep | None) -> None:
+        """Every step that is left; ``keep`` after each."""
+        self.prepared.train()
+        for inputs, targets, share in self.batches():
+            self.step(inputs, targets, share)
+            if (self.at.step % self.per_epoch == 0 or self.at.step == self.steps) and self.finish_pass():
                 break
-        if keep is not None:
-            at.optimizer, at.rng = optimizer.state_dict(), torch.get_rng_state()
-            keep(at)
-    accelerator.unwrap_model(prepared, keep_fp32_wrapper=False)  # gives the model its own forward back
-    accelerator.free_memory()
-    return at.history
+            if keep is not None:
+                keep(self.at.step, self.snapshot)
+
+    def batches(self) -> Iterator[tuple[Tensor, Tensor, float]]:
+        """This rank's part of every batch from here on, and its weight; a pass's order depends on seed and pass alone.
+
+        Ranks' gradients are averaged with equal weight, so the loss of a part of unequal size is weighted by its size.
+        """
+        data, size = self.task.data, self.settings.batch_size
+        rank, ranks, device = self.accelerator.process_index, self.accelerator.num_processes, self.accelerator.device
+        order, known = torch.empty(0, dtype=torch.long), -1
+        for step in range(self.at.step, self.steps):
+            epoch, place = divmod(step, self.per_epoch)
+            if epoch != known:
+                generator = torch.Generator().manual_seed(mix_seeds(self.seed, 2, epoch))
+                order, known = torch.randperm(len(data.train), generator=generator), epoch
+            batch = order[place * size : (place + 1) * size]
+            mine = batch[rank::ranks]
+            # a rank that gets nothing of a small last batch still takes part, with weight 0
+            inputs, targets = data.train[mine if len(mine) else batch[:1]]
+            if self.settings.augment and data.augment is not None:
+                inputs = data.augment(inputs, torch.Generator().manual_seed(mix_seeds(self.seed, 3, step, rank)))
+            yield data.prepare(inputs).to(device), targets.to(device).long(), len(mine) * ranks / len(batch)
+
+    def step(self, inputs: Tensor, targets: Tensor, share: float) -> None:
+        """One optimizer step, and the pruner's."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.settings.rate(self.at.step, self.steps)
+        loss = self.task.loss(self.prepared, (inputs, targets)) * share
+        self.accelerator.backward(loss)
+        if self.settings.clip is not None:
+            self.accelerator.clip_grad_norm_(self.prepared.parameters(), self.settings.clip)
+        self.optimizer.step()
+        if self.pruner is not None:
+            self.pruner.step()
+        self.optimizer.zero_grad()
+        value = float(self.accelerator.reduce(loss.detach(), reduction="mean"))  # alike on all ranks, so all stop alike
+        if not math.isfinite(value):
+            raise DataError(f"the loss is {value} at step {self.at.step}: training diverged; lower the learning rate or set clip")
+        self.at.losses.append(value)
+        self.at.step += 1
+
+    def finish_pass(self) -> bool:
+        """Evaluate on the validation split; whether to stop early."""
+        at = self.at
+        if self.accelerator.num_processes > 1:  # each rank's batch norm saw other examples; the first rank's counts
+            for buffer in self.model.buffers():
+                torch.distributed.broadcast(buffer, 0)
+        found = self.task.evaluate(self.model, self.task.data.validation)
+        rate = self.settings.rate(at.step - 1, self.steps)
+        row = {"step": at.step, "rate": rate, "train_loss": sum(at.losses) / len(at.losses)}
+        at.losses = []
+        at.history.append({**row, **{f"validation_{k}": v for k, v in found.items()}})
+        at.waited = 0 if found["loss"] < at.best else at.waited + 1
+        at.best = min(at.best, found["loss"])
+        return self.settings.patience is not None and at.waited >= self.settings.patience
+
+    def snapshot(self) -> Progress:
+        """Where the training is; the optimizer's tensors are its own, so write them before the next step."""
+        return dc.replace(self.at, optimizer=self.optimizer.state_dict(), rng=torch.get_rng_state())
+
+    def close(self) -> None:
+        """Give the model its own ``forward`` back, after an error too."""
+        self.accelerator.unwrap_model(self.prepared, keep_fp32_wrapper=False)
+        self.accelerator.free_memory()
 
 
-def _finish_pass(model: nn.Module, task: Task, settings: Training, at: Progress, steps: int) -> bool:
-    """Evaluate on the validation split; whether to stop early."""
-    found = task.evaluate(model, task.data.validation)
-    row = {"step": at.step, "rate": settings.rate(at.step - 1, steps), "train_loss": sum(at.losses) / len(at.losses)}
-    at.losses = []
-    at.history.append({**row, **{f"validation_{k}": v for k, v in found.items()}})
-    at.waited = 0 if found["loss"] < at.best else at.waited + 1
-    at.best = min(at.best, found["loss"])
-    return settings.patience is not None and at.waited >= settings.patience
-
-
-def _accelerator(accelerate: Any, settings: Training) -> Any:
+def _accelerator(settings: Training) -> Any:
+    accelerate = require("accelerate", "train")
+    if settings.mixed_precision == "fp16" and not (torch.cuda.is_available() or torch.backends.mps.is_available()):
+        raise RecipeError("training: mixed_precision 'fp16' needs a GPU, and this machine has none; use 'bf16' or 'no'")
     state = accelerate.state.AcceleratorState
     if state._shared_state and state().mixed_precision != settings.mixed_precision:
         state._reset_state(True)  # Accelerate keeps one precision a process; two trainings may differ
     return accelerate.Accelerator(mixed_precision=settings.mixed_precision)
-
-
-def _training_batches(
-    task: Task, settings: Training, seed: int, first: int, steps: int, accelerator: Any
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """This rank's share of every batch from a step on; the order of a pass depends on the seed and the pass alone."""
-    train, size = task.data.train, settings.batch_size
-    per_epoch = math.ceil(len(train) / size)
-    order, known = torch.empty(0, dtype=torch.long), -1
-    for step in range(first, steps):
-        epoch, place = divmod(step, per_epoch)
-        if epoch != known:
-            order = torch.randperm(len(train), generator=torch.Generator().manual_seed(mix_seeds(seed, 2, epoch)))
-            known = epoch
-        inputs, targets = train[order[place * size : (place + 1) * size][accelerator.process_index :: accelerator.num_processes]]
-        if settings.augment and task.data.augment is not None:
-            inputs = task.data.augment(inputs, torch.Generator().manual_seed(mix_seeds(seed, 3, step, accelerator.process_index)))
-        yield task.data.prepare(inputs).to(accelerator.device), targets.to(accelerator.device).long()
 
 
 def mix_seeds(*numbers: int) -> int:

@@ -71,7 +71,7 @@ class Training:
         """The learning rate of a step, a pure function: resuming needs no state."""
         rising = self.warmup * steps
         if step < rising:
-            return self.learning_rate * (step + 1) / rising
+            return self.learning_rate * min(1.0, (step + 1) / rising)
         done = (step - rising) / max(1.0, steps - rising)
         if self.decay == "cosine":
             return self.learning_rate * 0.5 * (1 + math.cos(math.pi * done))

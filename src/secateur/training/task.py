@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..core.errors import DataError
+from ..core.errors import DataError, ModelError
 from .data import Data, Split
 
 __all__ = ["Task"]
@@ -23,7 +23,7 @@ class Task:
         data: the data set; its targets are class numbers ``[n]`` or ``[n, length]``.
 
     Raises:
-        DataError: the targets are not classes.
+        DataError: the targets are not classes, or a split is empty.
 
     Example:
         >>> from secateur.training.data import load_data
@@ -39,6 +39,9 @@ class Task:
             raise DataError(
                 f"data set {self.data.name!r} has no classes: the ready-made training does classification and language modelling"
             )
+        for part in ("train", "validation", "test"):
+            if not len(getattr(self.data, part)):
+                raise DataError(f"data set {self.data.name!r} has an empty {part} split; give it at least one example")
 
     @property
     def kind(self) -> str:
@@ -46,9 +49,23 @@ class Task:
         return "language" if self.data.train.targets.ndim > 1 else "classification"
 
     def loss(self, model: nn.Module, batch: Any) -> Tensor:
-        """Mean cross-entropy in nats of a prepared batch (inputs, targets)."""
-        logits = model(batch[0])
-        return nn.functional.cross_entropy(logits.flatten(0, -2) if logits.ndim > 2 else logits, batch[1].flatten())
+        """Mean cross-entropy in nats of a prepared batch (inputs, targets).
+
+        Raises:
+            ModelError: the model does not answer with one score a class.
+        """
+        return nn.functional.cross_entropy(self._logits(model, *batch), batch[1].flatten())
+
+    def _logits(self, model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
+        """Scores ``[answers, classes]``."""
+        logits = model(inputs)
+        fits = isinstance(logits, Tensor) and logits.shape[:-1] == targets.shape and logits.shape[-1] >= (self.data.classes or 0)
+        if not fits:
+            wanted, got = [*targets.shape, self.data.classes], list(logits.shape) if isinstance(logits, Tensor) else type(logits)
+            raise ModelError(
+                f"the model must answer a batch of {self.data.name!r} with a tensor of logits of shape {wanted}; got {got}"
+            )
+        return logits.flatten(0, -2)
 
     def batches(
         self, split: Split, size: int, device: torch.device | str = "cpu", limit: int | None = None
@@ -80,8 +97,7 @@ class Task:
         model.eval()
         loss = top1 = top5 = seen = 0.0
         for inputs, targets in self.batches(split, size, device):
-            logits = model(inputs).float()
-            logits, answers = logits.flatten(0, -2), targets.flatten()
+            logits, answers = self._logits(model, inputs, targets).float(), targets.flatten()
             loss += float(nn.functional.cross_entropy(logits, answers, reduction="sum"))
             best = logits.topk(min(5, logits.shape[-1]), dim=-1).indices == answers.unsqueeze(-1)
             top1 += int(best[:, 0].sum())

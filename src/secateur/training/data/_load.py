@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ...core.errors import DataError, did_you_mean
-from ..models._resolve import accepts, check_arguments, resolve
+from ...core.resolve import accepts, check_arguments, resolve
 from ._data import Data
 from .cifar10 import load_cifar10
 from .digits import load_digits
@@ -25,7 +25,7 @@ DATA_SETS: dict[str, Callable[..., Data]] = {
 }
 
 
-def load_data(name: str, folder: str | Path | None = None, **options: Any) -> Data:
+def load_data(name: str, /, folder: str | Path | None = None, **options: Any) -> Data:
     """A data set by its registered name, or by the import path of a function that returns a ``Data``.
 
     Args:

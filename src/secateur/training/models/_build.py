@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 
 from ...core.errors import ModelError, SecateurError, did_you_mean
-from ._resolve import check_arguments, resolve
+from ...core.resolve import check_arguments, resolve
 from .conv import ConvNet
 from .digits import SmallCNN
 from .gpt import GPT
@@ -33,7 +33,7 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
 }
 
 
-def build_model(name: str, **arguments: Any) -> nn.Module:
+def build_model(name: str, /, **arguments: Any) -> nn.Module:
     """A new model by its registered name, or by the import path of a class or function.
 
     Args:

@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from ...core.errors import SecateurError
+from .errors import SecateurError
 
 __all__ = ["accepts", "check_arguments", "resolve"]
 
@@ -31,11 +31,14 @@ def resolve(path: str, what: str, error: type[SecateurError]) -> Callable[..., A
     if not module or module.startswith(".") or not name.isidentifier():
         raise error(f"{what} {path!r} is not an import path; write it as 'package.module:name'")
     try:
-        found = getattr(importlib.import_module(module), name)
+        found: Any = importlib.import_module(module)
     except ImportError as e:
         raise error(f"{what} {path!r} cannot be imported ({e}); is its folder on PYTHONPATH?") from e
-    except AttributeError as e:
-        raise error(f"{what} {path!r} cannot be imported: {module} has no {name!r}") from e
+    except Exception as e:  # a user's file can raise anything while it is imported
+        raise error(f"{what} {path!r} cannot be imported: {module} raised {type(e).__name__}: {e}") from e
+    if not hasattr(found, name):
+        raise error(f"{what} {path!r} cannot be imported: {module} has no {name!r}")
+    found = getattr(found, name)
     if not callable(found):
         raise error(f"{what} {path!r} must be a class or a function; got {type(found).__name__}")
     return found  # type: ignore[no-any-return]
