@@ -22,6 +22,7 @@ STRUCTURES = [Weights(), Blocks(shape=(8, 1)), Blocks(shape=(2, 2)), NM(n=2, m=4
 SCORES = [Magnitude(), Magnitude(p=2), Random(seed=5), Gradient()]
 
 
+@pytest.mark.filterwarnings("ignore:pruning emptied the layer")
 @pytest.mark.parametrize("structure", STRUCTURES, ids=repr)
 @pytest.mark.parametrize("score", SCORES, ids=repr)
 @pytest.mark.parametrize("allocation", [Uniform(), Global()], ids=repr)
@@ -103,6 +104,18 @@ def test_the_dtype_changes_nothing(structure, dtype):
     assert_equal(*masks)
 
 
+@pytest.mark.parametrize(
+    ("dtype", "rows"), [(torch.float16, [[300.0, 300.0], [400.0, 400.0]]), (torch.bfloat16, [[1.0, 1.0], [1.0, 1.0078125]])]
+)
+def test_scores_are_reckoned_in_single_precision(dtype, rows):
+    """300² overflows a float16, and the mean of 1 and 1.0078125 is 1 in bfloat16: of equals the first would stay."""
+    model = nn.Linear(2, 2).to(dtype)
+    with torch.no_grad():
+        model.weight.copy_(torch.tensor(rows))
+    pruner = prune_(model, Recipe(structure=Filters(), score=Magnitude(p=2 if dtype == torch.float16 else 1)))
+    assert pruner.masks["weight"].any(1).tolist() == [False, True]
+
+
 @pytest.mark.parametrize("structure", STRUCTURES, ids=repr)
 def test_the_memory_layout_changes_nothing(structure):
     models = [small_model(), small_model()]
@@ -155,7 +168,12 @@ def test_a_masked_filter_gives_exactly_zero_through_its_batch_norm():
     with torch.no_grad():
         for m in model.modules():
             if isinstance(m, nn.BatchNorm2d):  # as trained: nothing at its initial value
-                nn.init.normal_(m.weight), nn.init.normal_(m.bias), nn.init.normal_(m.running_mean), m.running_var.uniform_(0.5, 2)
+                (
+                    nn.init.normal_(m.weight),
+                    nn.init.normal_(m.bias),
+                    nn.init.normal_(m.running_mean),
+                    m.running_var.uniform_(0.5, 2),
+                )
     pruner = prune_(model, Recipe(structure=Filters(), allocation=Uniform()))
     x = torch.randn(3, 4, 8, 8)
     for mode in (True, False):

@@ -77,7 +77,7 @@ class Component:
         _REGISTRY[cls.axis][cls.name] = cls
 
     def __post_init__(self) -> None:
-        hints = _hints(type(self))
+        hints = _hints(type(self))  # type: ignore[arg-type]  # a class hashes
         for f in dc.fields(self):  # type: ignore[arg-type]
             value = coerce(getattr(self, f.name), hints[f.name], f"{self.axis} {self.name!r}: {f.name}")
             check_bounds(value, f.metadata, f"{self.axis} {self.name!r}: {f.name}")

@@ -15,6 +15,13 @@ from .errors import RecipeError, RunError, require
 
 __all__ = ["atomic_write", "dump_yaml", "parse_yaml", "read_mapping", "to_json"]
 
+_NUMBER = (  # YAML 1.1 wants a dot; people write 1e-3
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"),
+    list("-+0123456789."),
+)
+_BREAK = re.compile("[\x85\u2028\u2029]")
+
 
 def parse_yaml(text: str, what: str) -> dict[str, Any]:
     """The mapping a YAML (or JSON) text holds; numbers like ``1e-3`` are numbers.
@@ -35,8 +42,7 @@ def parse_yaml(text: str, what: str) -> dict[str, Any]:
     class Loader(yaml.SafeLoader):  # type: ignore[misc, name-defined]
         pass
 
-    number = re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$")  # YAML 1.1 wants a dot; people write 1e-3
-    Loader.add_implicit_resolver("tag:yaml.org,2002:float", number, list("-+0123456789."))
+    Loader.add_implicit_resolver(*_NUMBER)
     try:
         found = yaml.load(text, Loader=Loader)
     except Exception as e:  # hostile scalars and nesting raise more than yaml.YAMLError
@@ -64,8 +70,17 @@ def read_mapping(path: str | Path) -> dict[str, Any]:
 
 
 def dump_yaml(value: dict[str, Any]) -> str:
-    """YAML in the order given."""
-    return str(require("yaml", "all").safe_dump(value, sort_keys=False, allow_unicode=True))
+    """YAML in the order given, which ``parse_yaml`` reads back to the same values."""
+    yaml = require("yaml", "all")
+
+    class Dumper(yaml.SafeDumper):  # type: ignore[misc, name-defined]
+        def represent_text(self, text: str) -> Any:
+            # left plain, YAML's further line breaks would come back as ordinary ones
+            return self.represent_scalar("tag:yaml.org,2002:str", text, style='"' if _BREAK.search(text) else None)
+
+    Dumper.add_implicit_resolver(*_NUMBER)
+    Dumper.add_representer(str, Dumper.represent_text)
+    return str(yaml.dump(value, Dumper=Dumper, sort_keys=False, allow_unicode=True))
 
 
 def to_json(value: Any) -> str:

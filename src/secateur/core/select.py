@@ -137,5 +137,5 @@ def keep_within_budget(sources: Sequence[Source], costs: Sequence[int], sparsity
     count = min(int((removed - sparsity * removed[-1]).abs().argmin()), removable)
     keep = torch.ones_like(flat, dtype=torch.bool)
     keep[order[:count]] = False
-    parts = keep.split([s.numel() for s in scores])
+    parts = torch.split(keep, [s.numel() for s in scores])
     return [k.view(s().shape).to(s().device) for k, s in zip(parts, sources, strict=True)]

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .errors import ModelError
 from .flow import Flow
 
 __all__ = ["adjusted_dropout", "dead_neurons", "inner_optimizer", "zero_momentum"]
@@ -19,7 +20,7 @@ def inner_optimizer(optimizer: Any) -> torch.optim.Optimizer:
     while hasattr(optimizer, "optimizer") and isinstance(optimizer.optimizer, torch.optim.Optimizer):
         optimizer = optimizer.optimizer
     if not isinstance(optimizer, torch.optim.Optimizer):
-        raise TypeError(f"optimizer must be a torch.optim.Optimizer; got {type(optimizer).__name__}")
+        raise ModelError(f"optimizer must be a torch.optim.Optimizer; got {type(optimizer).__name__}")
     return optimizer
 
 

@@ -73,7 +73,7 @@ class Polynomial(Schedule):
         if not self.begin <= t <= self.end or (t - self.begin) % self.every:
             return None
         left = 1 - (t - self.begin) / (self.end - self.begin)
-        return self.sparsity + (self.initial - self.sparsity) * left**self.power
+        return float(self.sparsity + (self.initial - self.sparsity) * left**self.power)
 
 
 @component

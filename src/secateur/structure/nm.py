@@ -58,7 +58,7 @@ class NM(Structure):
         """The weights' scores, +inf for the n best of each group."""
         if mask is not None:
             scores = scores.masked_fill(~mask, -math.inf)
-        groups = scores.movedim(1, -1).unflatten(-1, (-1, self.m))
+        groups = torch.unflatten(scores.movedim(1, -1), -1, (-1, self.m))
         best = groups.sort(dim=-1, descending=True, stable=True).indices[..., : self.n]  # the first of equals is safe
         safe = torch.zeros_like(groups, dtype=torch.bool).scatter_(-1, best, True) & (groups > -math.inf)
         return groups.masked_fill(safe, math.inf).flatten(-2).movedim(-1, 1)
