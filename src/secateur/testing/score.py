@@ -54,7 +54,8 @@ def _check_once(score: Score, weight: Tensor, gradient: Tensor, scale_invariant:
     claim(torch.equal(found, score(weight, statistics)), score, "answers otherwise when asked again")
     claim(torch.equal(generator, torch.random.get_rng_state()), score, "draws from the global generator: seed one of your own")
     turned = Statistics(name="w", gradient=_relaid(gradient))
-    claim(torch.equal(found, score(_relaid(weight), turned)), score, "answers otherwise for the same weights laid out otherwise")
+    other = score(_relaid(weight), turned)  # sums differ in the last bit between layouts
+    claim(torch.allclose(found, other), score, "answers otherwise for the same weights laid out otherwise")
     if scale_invariant:
         claim(same_ranking(found, score(weight * 4, statistics)), score, "ranks weights otherwise when all of them quadruple")
 
