@@ -23,6 +23,7 @@ types: .venv/installed  ## mypy, strict
 check: lint types test  ## what CI runs
 
 docs: .venv/installed  ## the site, into site/
+	$(BIN)/python docs/generate.py
 	$(BIN)/mkdocs build --strict
 
 papers: .venv/installed  ## published claims at CPU scale, into benchmarks/results/ (hours)
