@@ -12,7 +12,7 @@ from secateur.training import Training
 COMPRESSIONS = (2, 4, 8, 16, 32)
 METHODS = ("global_magnitude", "layer_magnitude", "random")
 SEEDS = (0, 1, 2)
-EPOCHS, RATE = 1, 0.02
+EPOCHS, RATE = 0.5, 0.02
 
 
 def main() -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -15,11 +18,30 @@ __all__ = ["app", "main"]
 
 app = typer.Typer(
     name="secateur",
-    help="Prune PyTorch networks: every published method as one sentence of five words.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_show_locals=False,
 )
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        try:
+            print(f"secateur {version('secateur')}")
+        except PackageNotFoundError:
+            print("secateur, not installed: run from its source tree")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Prune PyTorch networks: every published method as one sentence of five words."""
+
+
 app.command("demo")(demo.demo)
 app.command("run")(run.run_file)
 app.command("report")(report.report)
@@ -31,6 +53,9 @@ app.add_typer(data.app, name="data")
 
 def main() -> None:
     """Run the command line; what the library refuses is one red sentence and exit code 2."""
+    here = str(Path.cwd())
+    if here not in sys.path:  # import paths like mine:Net mean the user's own files
+        sys.path.insert(0, here)
     try:
         app()
     except SecateurError as e:

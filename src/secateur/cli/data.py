@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from ..training.data import cache_folder
 from ..training.data import fetch as fetch_data
+from .console import make_console
 
 __all__ = ["app"]
 
@@ -28,4 +28,4 @@ def fetch(
 ) -> None:
     """Download a data set and check its checksums."""
     where = fetch_data(name, folder or cache_folder())
-    Console().print(f"{name} is in {where}", highlight=False)
+    make_console().print(f"{name} is in {where}", highlight=False)

@@ -19,6 +19,7 @@ from ..lab import Experiment, Outcome, comparison, grid, load_model, run_all
 from ..lab.verify import check_in_fresh_process
 from ..training import Task, Training
 from ..training.data import load_data
+from .console import make_console
 
 __all__ = ["demo"]
 
@@ -78,7 +79,7 @@ def demo(
     shows = _shows()
     if task not in shows:
         raise RecipeError(f"unknown demo task {task!r}; {did_you_mean(task, shows)}")
-    show, console, began = shows[task], Console(), time.perf_counter()
+    show, console, began = shows[task], make_console(), time.perf_counter()
     loaded = load_data(task, data)  # a missing data set is told before any work
     count = seeds or show.seeds
     experiments = [e for s in show.starts for e in grid(s, show.methods(s), COMPRESSIONS, range(count))]
@@ -92,7 +93,7 @@ def demo(
     found = comparison(outcomes, out, title=f"secateur demo: {task}", notes=_NOTES)
     folder = out / ("demo" if task == "digits" else f"demo-{task}")
     page = write_report(found, folder)
-    console.print(rich_table(found))
+    console.print(rich_table(found, width=console.width))
     for start in show.starts:
         _keep_best(start, outcomes, found, out=out, folder=folder, task=Task(loaded), data=data, console=console)
     console.print(f"report  {page}   ({time.perf_counter() - began:.0f} s)", highlight=False)

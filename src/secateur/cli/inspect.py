@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
 from ..codec import inspect_file, read_metadata
+from .console import make_console
 
 __all__ = ["inspect"]
 
@@ -31,7 +31,7 @@ def inspect(file: Annotated[Path, typer.Argument(help="a file written by secateu
         nonzero = "" if r.nonzero is None else f"{r.nonzero:,}"
         shape = "×".join(map(str, r.shape)) or "scalar"
         table.add_row(r.name, shape, str(r.dtype).removeprefix("torch."), r.layout, f"{entries:,}", nonzero, left, f"{r.bytes:,}")
-    console = Console()
+    console = make_console()
     console.print(table)
     for key, value in read_metadata(file).items():
         console.print(f"{key}: {value}", style="dim", highlight=False, soft_wrap=True)

@@ -7,12 +7,12 @@ from typing import Annotated
 
 import torch
 import typer
-from rich.console import Console
 
 from ..codec import load
-from ..core.errors import ModelError
+from ..core.errors import ModelError, SecateurError
 from ..evaluate.measure import measure
 from ..training.models import build_model
+from .console import make_console
 
 __all__ = ["measure_model"]
 
@@ -22,16 +22,26 @@ def measure_model(
     shape: Annotated[str, typer.Option("--input", help="shape of the example input, e.g. 1,3,32,32")],
     weights: Annotated[Path | None, typer.Option(help="file written by secateur.save, to fill the model with")] = None,
     argument: Annotated[list[str] | None, typer.Option(help="constructor argument, e.g. classes=100 (repeatable)")] = None,
+    tokens: Annotated[bool, typer.Option("--tokens", help="the input is whole numbers (characters, tokens)")] = False,
 ) -> None:
     """Measure a model by Blalock's definitions: parameters, non-zeros, multiply-adds, bytes, warm median latency."""
     try:
-        example = torch.zeros([int(n) for n in shape.split(",")])
+        example = torch.zeros([int(n) for n in shape.split(",")], dtype=torch.int64 if tokens else torch.float32)
     except (ValueError, RuntimeError) as e:
         raise ModelError(f"--input must be sizes separated by commas, e.g. 1,3,32,32; got {shape!r}") from e
     net = build_model(model, **dict(map(_pair, argument or [])))
     if weights is not None:
         load(weights, net)
-    Console().print(measure(net, example))
+    try:
+        with torch.inference_mode():
+            net.eval()(example)  # what does not fit is told here, before anything is traced
+        found = measure(net, example)
+    except (RuntimeError, ValueError, TypeError, IndexError) as e:
+        if isinstance(e, SecateurError):
+            raise
+        reason = (str(e).splitlines() or [type(e).__name__])[0]
+        raise ModelError(f"model {model!r} cannot be run on an input of shape {shape}: {reason}; see --input and --tokens") from e
+    make_console().print(found)
 
 
 def _pair(text: str) -> tuple[str, int | float | str]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
 from ..methods import METHODS
+from .console import make_console
 
 __all__ = ["methods"]
 
@@ -20,4 +20,4 @@ def methods() -> None:
         result = f"benchmarks/results/{m.result}" if m.result else "none yet"
         name = f"{m.name} (control)" if m.control else m.name
         table.add_row(name, f"{m.paper}\n{m.source}", " · ".join(m.axes().values()), result)
-    Console().print(table)
+    make_console().print(table)

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from ..core.errors import RunError
+from ..core.errors import RunError, SecateurError
 from ..evaluate.report import rich_table, write_report
 from ..lab import Experiment, Outcome, comparison
 from ..lab.store import RunFolder
+from .console import make_console
 
 __all__ = ["read_outcomes", "report"]
 
@@ -24,8 +24,8 @@ def report(
     """Write one self-contained page, its figures and its numbers, from all finished runs under a folder."""
     found = comparison(read_outcomes(folder), folder, title=title)
     page = write_report(found, out or folder / "report")
-    console = Console()
-    console.print(rich_table(found))
+    console = make_console()
+    console.print(rich_table(found, width=console.width))
     console.print(f"report: {page}", highlight=False)
 
 
@@ -33,10 +33,16 @@ def read_outcomes(folder: Path) -> list[Outcome]:
     """The finished runs under a folder.
 
     Raises:
-        RunError: there are none.
+        RunError: there are none, or one is corrupt.
     """
-    paths = sorted(p.parent for p in folder.glob("*/result.json"))
-    results = [r for p in paths if (r := RunFolder(folder, p.name).read_json("result")) is not None]
-    if not results:
+    found = []
+    for path in sorted(folder.glob("*/result.json")):
+        result = RunFolder(folder, path.parent.name).read_result()
+        if result is not None:
+            try:
+                found.append(Outcome(Experiment.from_dict(result["experiment"]), result))
+            except SecateurError as e:  # a plug-in that is not installed here, or a newer release's part
+                raise RunError(f"the experiment of {str(path)!r} cannot be read: {e}") from e
+    if not found:
         raise RunError(f"no finished run is under {str(folder)!r}; secateur run FILE.yaml --out {folder} makes one")
-    return [Outcome(Experiment.from_dict(r["experiment"]), r) for r in results]
+    return found

@@ -7,11 +7,11 @@ from typing import Annotated, Any
 
 import typer
 from rich import box
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from ..lab import Experiment, run
+from .console import make_console
 
 __all__ = ["run_file"]
 
@@ -24,7 +24,7 @@ def run_file(
 ) -> None:
     """Run an experiment; killed and started again it continues, finished it is not repeated."""
     experiment = Experiment.load(file)
-    console = Console()
+    console = make_console()
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"), TimeRemainingColumn())
     with Progress(*columns, console=console) as progress:
         bars: dict[str, TaskID] = {}

@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import dataclasses as dc
 import hashlib
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from ..core.component import check_bounds, coerce, param
+from torch import nn
+
+from ..core.component import build, check_bounds, coerce, param
 from ..core.errors import RecipeError
 from ..core.files import dump_yaml, read_mapping, to_json
 from ..methods import make
 from ..recipe import Recipe
-from ..training import Training
+from ..training import Task, Training
+from ..training.data import load_data
+from ..training.models import build_model
 
 __all__ = ["Experiment"]
 
 VERSION = 1
 Options = tuple[tuple[str, Any], ...]
+"""Names and plain values, in the order of the names; a mapping is taken as well."""
 
 
 @dc.dataclass(frozen=True, kw_only=True)
@@ -38,6 +44,9 @@ class Experiment:
         compression: parameters / non-zero parameters to reach; None for what the recipe says.
         start: prune the trained ``dense`` network, or the ``initial`` one.
         seed: of initial weights, data order, augmentation and dropout.
+
+    Raises:
+        RecipeError: wrong type or range, an unknown method, or parts that do not go together.
 
     Example:
         >>> e = Experiment(task="digits", model="digits_mlp", method="global_magnitude", compression=8)
@@ -59,16 +68,50 @@ class Experiment:
     seed: int = param(default=0, ge=0)
 
     def __post_init__(self) -> None:
+        for name, cls in (("training", Training), ("recipe", Recipe)):
+            given = getattr(self, name)
+            if not isinstance(given, cls) and not (name == "recipe" and given is None):
+                raise RecipeError(f"experiment: {name} must be a mapping of names to values; got {given!r}")
         hints = {n: h for n, h in get_type_hints(type(self)).items() if n not in ("training", "recipe")}
         for f in dc.fields(self):
             if f.name in hints:
-                value = coerce(getattr(self, f.name), hints[f.name], f"experiment: {f.name}")
-                check_bounds(value, f.metadata, f"experiment: {f.name}")
-                object.__setattr__(self, f.name, _ordered(value) if hints[f.name] is Options else value)
+                what, given = f"experiment: {f.name}", getattr(self, f.name)
+                value = _options(given, what) if hints[f.name] == Options else coerce(given, hints[f.name], what)
+                check_bounds(value, f.metadata, what)
+                object.__setattr__(self, f.name, value)
         if self.recipe is None and self.method is not None:
             object.__setattr__(self, "recipe", make(self.method, **dict(self.method_arguments)))
-        if self.recipe is None and (self.compression is not None or self.start == "initial"):
-            raise RecipeError("experiment: compression and start are for pruned networks; give a method or a recipe")
+        self._check_fit()
+
+    def _check_fit(self) -> None:
+        if "folder" in dict(self.task_options):
+            raise RecipeError(
+                "experiment: task_options has no place for 'folder'; say where data is with --data or $SECATEUR_DATA"
+            )
+        if self.method is None and self.method_arguments:
+            raise RecipeError("experiment: method_arguments are a method's; name the method")
+        if self.recipe is None:
+            if self.compression is not None or self.start == "initial":
+                raise RecipeError("experiment: compression and start are for pruned networks; give a method or a recipe")
+        elif self.recipe.recovery.snapshot_at and not self.trains_first:
+            why = "start: initial" if self.start == "initial" else "pretrained"
+            raise RecipeError(
+                f"experiment: recovery {self.recipe.recovery.name!r} goes back to step {self.recipe.recovery.snapshot_at} of the "
+                f"first training, and with {why!r} there is none; use to=0"
+            )
+
+    @property
+    def trains_first(self) -> bool:
+        """Whether the pruned network's story begins with a training (which a recovery may go back to)."""
+        return self.start == "dense" and self.pretrained is None
+
+    def build_model(self) -> nn.Module:
+        """A new network; its weights come from torch's global generator."""
+        return build_model(self.model, **dict(self.model_arguments))
+
+    def load_task(self, data: str | Path | None = None) -> Task:
+        """The task, its data looked for in the folder ``data`` first."""
+        return Task(load_data(self.task, data, **dict(self.task_options)))
 
     def dense(self) -> Experiment:
         """The experiment of the dense network this one starts from."""
@@ -100,11 +143,7 @@ class Experiment:
         if isinstance(fields.get("recipe"), Mapping):
             fields["recipe"] = Recipe.from_dict(fields["recipe"])
         if isinstance(fields.get("training"), Mapping):
-            accepted = [f.name for f in dc.fields(Training)]
-            for key in fields["training"]:
-                if key not in accepted:
-                    raise RecipeError(f"training has no setting {key!r}; it has {', '.join(map(repr, accepted))}")
-            fields["training"] = Training(**fields["training"])
+            fields["training"] = build(Training, fields["training"], "training")
         return cls(**fields)
 
     @classmethod
@@ -126,13 +165,27 @@ class Experiment:
         return hashlib.sha256(to_json(form).encode()).hexdigest()[:12]
 
 
-def _ordered(value: Any) -> Options:
-    return tuple(sorted((k, tuple(v) if isinstance(v, list) else v) for k, v in value))
+def _options(given: Any, what: str) -> Options:
+    pairs = list(given.items()) if isinstance(given, Mapping) else given
+    named = isinstance(pairs, list | tuple) and all(isinstance(p, tuple) and len(p) == 2 and isinstance(p[0], str) for p in pairs)
+    if not named:
+        raise RecipeError(f"{what} must be a mapping of names to values; got {given!r}")
+    return tuple(sorted((k, _frozen(v, f"{what}: {k}")) for k, v in dict(pairs).items()))
+
+
+def _frozen(value: Any, what: str) -> Any:
+    if isinstance(value, list | tuple):
+        return tuple(_frozen(v, what) for v in value)
+    if value is None or isinstance(value, bool | int | str) or (isinstance(value, float) and math.isfinite(value)):
+        return value
+    raise RecipeError(f"{what} must be a number, a text, true, false, null, or a list of those; got {value!r}")
 
 
 def _plain(value: Any, minimal: bool) -> Any:
     if isinstance(value, Recipe | Training):
         return value.to_dict(minimal=minimal)
-    if isinstance(value, tuple):
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in value}
-    return value
+    return {k: _listed(v) for k, v in value} if isinstance(value, tuple) else value
+
+
+def _listed(value: Any) -> Any:
+    return [_listed(v) for v in value] if isinstance(value, tuple) else value

@@ -9,12 +9,24 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..core.errors import ModelError
 from ..evaluate.definitions import compression_ratio, theoretical_speedup
 from ..evaluate.latency import compare_latency
 from ..evaluate.macs import count_macs
 from ..training import Task
 
-__all__ = ["figures"]
+__all__ = ["check_result", "figures"]
+
+_NUMBER = (int, float)
+_NEEDED: dict[str, Any] = {
+    "id": str, "experiment": dict, "test": dict, "validation": dict, "parameters": int, "nonzero": int, "compression": _NUMBER,
+    "dense_bytes": int, "file_bytes": int, "latency_ms": _NUMBER, "latency_threads": int, "dense_latency_ms": _NUMBER,
+    "layers": list, "seconds": _NUMBER, "history": list, "environment": dict,
+}  # fmt: skip
+_MAY_BE_NULL: dict[str, Any] = {
+    "test_before_recovery": dict, "dense_id": str, "dense_test": dict, "dense_validation": dict, "macs": int,
+    "effective_macs": int, "speedup": _NUMBER, "macs_by_name": dict,
+}  # fmt: skip
 
 
 def figures(
@@ -72,10 +84,25 @@ def figures(
     }
 
 
+def check_result(found: dict[str, Any]) -> str | None:
+    """What is wrong with a result that was read from a file, or None."""
+    for name, kind in {**_NEEDED, **_MAY_BE_NULL}.items():
+        if name not in found:
+            return f"it lacks {name!r}"
+        value = found[name]
+        if isinstance(value, kind) and not isinstance(value, bool):
+            continue
+        if value is not None or name in _NEEDED:
+            return f"{name!r} is {value!r}"
+    for name in ("test", "validation", "test_before_recovery", "dense_test", "dense_validation"):
+        if found[name] is not None and not all(isinstance(found[name].get(k), float | int) for k in ("top1", "loss")):
+            return f"{name!r} lacks its figures"
+    whole = all(isinstance(x, list) and [type(v) for v in x] == [str, int, int] for x in found["layers"])
+    return None if whole else "'layers' is not a list of name, total, non-zero"
+
+
 def _macs(model: nn.Module, example: Any) -> dict[str, int] | None:
     """Multiply-adds by parameter; None for a model that cannot be traced."""
-    from ..core.errors import ModelError
-
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses as dc
 import functools
 import multiprocessing
 import os
@@ -57,17 +58,38 @@ def run_all(
     """
     starts = {e.dense().id: e.dense() for e in experiments}
     dense = [e for e in starts.values() if e not in experiments]
-    waves = [[e for e in (*experiments, *dense) if e.recipe is None], [e for e in experiments if e.recipe is not None]]
-    count = workers or os.cpu_count() or 1
+    everything = (*experiments, *dense)
     found: dict[str, Outcome] = {}
-    for wave in waves:
-        jobs = {e.id: e for e in wave}
-        one = functools.partial(_one, root=root, data=data)
-        for outcome in map(one, jobs.values()) if count == 1 else _side_by_side(one, jobs, count):
+    for pruned in (False, True):
+        jobs = {e.id: e for e in everything if (e.recipe is not None) == pruned}
+        lost = {i: error for i, e in jobs.items() if (error := _lost(e, found)) is not None}
+        for outcome in _outcomes(functools.partial(_one, root=root, data=data), jobs, lost, workers or os.cpu_count() or 1):
             found[outcome.experiment.id] = outcome
             if told is not None:
                 told(outcome)
-    return [found[e.id] for e in (*experiments, *dense)]
+    return [dc.replace(found[e.id], experiment=e) for e in everything]  # equal runs may have different labels
+
+
+def _lost(experiment: Experiment, found: dict[str, Outcome]) -> str | None:
+    """Why there is no need to try: the dense network it starts from could not be had."""
+    if experiment.recipe is None or experiment.start != "dense":
+        return None
+    error = found[experiment.dense().id].error
+    return None if error is None else f"its dense network failed: {error}"
+
+
+def _outcomes(one: Job, jobs: dict[str, Experiment], lost: dict[str, str], workers: int) -> Iterator[Outcome]:
+    yield from (Outcome(jobs[i], error=error) for i, error in lost.items())
+    left = {i: e for i, e in jobs.items() if i not in lost}
+    if workers > 1:
+        yield from _side_by_side(one, left, workers)
+        return
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # as the workers have it: how a sum is split decides its last bits
+    try:
+        yield from map(one, left.values())
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _side_by_side(one: Job, jobs: dict[str, Experiment], workers: int) -> Iterator[Outcome]:
@@ -101,5 +123,5 @@ def _one(experiment: Experiment, root: str | Path, data: str | Path | None) -> O
         return Outcome(experiment, run(experiment, root, data=data))
     except SecateurError as e:
         return Outcome(experiment, error=str(e))
-    except RuntimeError as e:  # out of memory, and whatever a user's model raises
+    except (Exception, SystemExit) as e:  # whatever a user's model raises
         return Outcome(experiment, error=f"{type(e).__name__}: {e}")

@@ -13,14 +13,13 @@ from torch import nn
 
 from ..codec import load, save
 from ..core.environment import environment
-from ..core.errors import RecipeError, RunError
+from ..core.errors import ModelError, RecipeError, RunError
 from ..goal import Compression
 from ..pruner import Pruner
 from ..recovery import Finetune
 from ..training import Progress, Task, Training, fit
-from ..training.data import load_data
 from ..training.loop import mix_seeds
-from ..training.models import build_model, load_checkpoint
+from ..training.models import load_checkpoint
 from .experiment import Experiment
 from .figures import figures
 from .store import RunFolder
@@ -54,38 +53,46 @@ def run(
     Raises:
         RunError: the folder cannot be written, or a file in it is corrupt.
     """
+    folder = RunFolder(root, experiment.id)
+    done = folder.read_result()
+    if done is not None:
+        return done
     dense: dict[str, Any] | None = None
     if experiment.recipe is not None and experiment.start == "dense":
         dense = run(experiment.dense(), root, data=data, keep_every=keep_every, say=say)
-    folder = RunFolder(root, experiment.id)
     with folder.lock():
-        done = folder.read_json("result")
-        if done is not None:
-            return done
-        folder.write_text("experiment.yaml", experiment.to_yaml())
-        task = Task(load_data(experiment.task, data, **dict(experiment.task_options)))
-        job = _Job(experiment, folder, task, keep_every, say)
-        began = time.perf_counter()
-        before = None
-        if experiment.recipe is None:
-            job.train_dense()
-        else:
-            before = job.prune_and_recover(root)
-        seconds = job.earlier + time.perf_counter() - began
-        weights = folder.path / "model.safetensors"
-        recipe = {} if job.pruner is None else {"recipe": job.pruner.recipe}
-        save(job.model, weights, metadata={"experiment": experiment.id, **recipe})
-        result = {
-            "id": experiment.id,
-            "experiment": experiment.to_dict(),
-            **figures(job.model, job.dense_model(root), task, weights, before=before, dense=dense),
-            "seconds": seconds,
-            "history": job.history,
-            "environment": environment(),
-        }
-        folder.write_json("result", result)
+        done = folder.read_result()  # another process may have finished it while we waited
+        if done is None:
+            folder.write_text("experiment.yaml", experiment.to_yaml())
+            _work(_Job(experiment, folder, experiment.load_task(data), keep_every, say), Path(root), dense)
+            done = folder.read_result()
         folder.drop_checkpoint()
-        return result
+    if done is None:
+        raise RunError(f"{str(folder.path / 'result.json')!r} was deleted while the run ended; run the experiment again")
+    return done
+
+
+def _work(job: _Job, root: Path, dense: dict[str, Any] | None) -> None:
+    """From wherever the job is to its result."""
+    experiment, folder = job.experiment, job.folder
+    before = None
+    if experiment.recipe is None:
+        job.train_dense()
+    else:
+        before = job.prune_and_recover(root)
+    seconds = job.seconds
+    weights = folder.path / "model.safetensors"
+    recipe = {} if job.pruner is None else {"recipe": job.pruner.recipe}
+    save(job.model, weights, metadata={"experiment": experiment.id, **recipe})
+    result = {
+        "id": experiment.id,
+        "experiment": experiment.to_dict(),
+        **figures(job.model, job.dense_model(root), job.task, weights, before=before, dense=dense),
+        "seconds": seconds,
+        "history": job.history,
+        "environment": environment(),
+    }
+    folder.write_json("result", result)
 
 
 def load_model(experiment: Experiment, root: str | Path) -> nn.Module:
@@ -97,7 +104,7 @@ def load_model(experiment: Experiment, root: str | Path) -> nn.Module:
     path = Path(root) / experiment.id / "model.safetensors"
     if not path.exists():
         raise RunError(f"run {experiment.id} has no network yet: {str(path)!r} does not exist; run the experiment first")
-    return load(path, build_model(experiment.model, **dict(experiment.model_arguments)))
+    return load(path, experiment.build_model())
 
 
 class _Job:
@@ -107,13 +114,18 @@ class _Job:
         self.experiment, self.folder, self.task, self.say = experiment, folder, task, say
         self.keep_every, self.kept = keep_every, time.perf_counter()
         torch.manual_seed(mix_seeds(experiment.seed, 0))
-        self.model = build_model(experiment.model, **dict(experiment.model_arguments))
+        self.model = experiment.build_model()
         self.pruner: Pruner | None = None
         self.before: dict[str, float] | None = None
         self.history: list[dict[str, Any]] = []
         self.earlier = 0.0
         self.began = time.perf_counter()
         self.saved = folder.load_checkpoint()
+
+    @property
+    def seconds(self) -> float:
+        """What the run took so far, earlier processes included."""
+        return self.earlier + time.perf_counter() - self.began
 
     def train_dense(self) -> None:
         """Train the network, or take the pretrained one."""
@@ -127,22 +139,21 @@ class _Job:
         """Prune by the recipe, each round recovered; the test figures right after the last pruning, before recovery."""
         experiment, recipe = self.experiment, self.experiment.recipe
         assert recipe is not None
-        if experiment.start == "dense":
-            first_training = recipe.recovery.snapshot_at is not None  # the pruner must see it, to keep θ_k
-            if not first_training or experiment.pretrained is not None:
-                load(Path(root) / experiment.dense().id / "model.safetensors", self.model)
+        first_training = recipe.recovery.snapshot_at is not None and experiment.trains_first  # the pruner must see it: θ_k
+        if experiment.start == "dense" and not first_training:
+            load(Path(root) / experiment.dense().id / "model.safetensors", self.model)
         target = None if experiment.compression is None else Compression(experiment.compression)
         self.pruner = Pruner(self.model, recipe, target=target, data=self._scoring_batches())
-        self._resume()
         settings = self._recovery_training()
+        self._check_steps(settings)
+        self._resume()
         if "rounds" not in recipe.schedule.counts:
-            self._check_ramp(settings)
             self._fit("pruning while training", settings)
             return None
         for _ in self.pruner.rounds():
             r = self.pruner.round
             if r == 0:
-                if recipe.recovery.snapshot_at is not None and experiment.pretrained is None:
+                if first_training:
                     self._fit("training", experiment.training)
                 continue
             last = recipe.schedule.at_round(r + 1) is None
@@ -155,7 +166,7 @@ class _Job:
         """The network before pruning, to time against; the network itself when it is dense."""
         if self.pruner is None:
             return self.model
-        model = build_model(self.experiment.model, **dict(self.experiment.model_arguments))
+        model = self.experiment.build_model()
         path = Path(root) / self.experiment.dense().id / "model.safetensors"
         return load(path, model) if path.exists() else model
 
@@ -167,12 +178,19 @@ class _Job:
         rate = recovery.learning_rate or training.learning_rate / 10
         return dc.replace(training, epochs=recovery.epochs, learning_rate=rate, warmup=0.0)
 
-    def _check_ramp(self, settings: Training) -> None:
-        assert self.pruner is not None
-        steps, end = settings.steps(len(self.task.data.train)), getattr(self.pruner.recipe.schedule, "end", 0)
+    def _check_steps(self, settings: Training) -> None:
+        """Refuse, before any work, a ramp or a rewinding step that the training does not reach."""
+        recipe, steps = self.experiment.recipe, settings.steps(len(self.task.data.train))
+        assert recipe is not None
+        end = 0 if "rounds" in recipe.schedule.counts else getattr(recipe.schedule, "end", 0)
         if end > steps:
             raise RecipeError(
                 f"the schedule ends at step {end}, and the training it happens in has {steps} steps; end it earlier"
+            )
+        back = recipe.recovery.snapshot_at or 0
+        if back > steps:
+            raise RecipeError(
+                f"recovery {recipe.recovery.name!r} goes back to step {back}, but the training has {steps} steps; go less far"
             )
 
     def _scoring_batches(self) -> list[Any]:
@@ -187,11 +205,11 @@ class _Job:
             progress, self.saved = Progress(**self.saved["progress"]), None
         steps = settings.steps(len(self.task.data.train))
 
-        def keep(at: Progress) -> None:
+        def keep(step: int, now: Callable[[], Progress]) -> None:
             if self.say is not None:
-                self.say(stage, at.step, steps)
+                self.say(stage, step, steps)
             if time.perf_counter() - self.kept >= self.keep_every:
-                self._keep(at)
+                self._keep(now())
 
         start = self.pruner.t if self.pruner is not None else 0
         seed = mix_seeds(self.experiment.seed, 5, self.pruner.round if self.pruner is not None else 0)
@@ -206,7 +224,7 @@ class _Job:
                 "progress": dc.asdict(at),
                 "before": self.before,
                 "history": self.history,
-                "seconds": self.earlier + time.perf_counter() - self.began,
+                "seconds": self.seconds,
             }
         )
         self.kept = time.perf_counter()
@@ -214,7 +232,11 @@ class _Job:
     def _resume(self) -> None:
         if self.saved is None:
             return
-        self.model.load_state_dict(self.saved["model"])
-        if self.pruner is not None:
-            self.pruner.load_state_dict(self.saved["pruner"])
-        self.before, self.history, self.earlier = self.saved["before"], self.saved["history"], self.saved["seconds"]
+        try:
+            self.model.load_state_dict(self.saved["model"])
+            if self.pruner is not None:
+                self.pruner.load_state_dict(self.saved["pruner"])
+            self.before, self.history, self.earlier = self.saved["before"], self.saved["history"], self.saved["seconds"]
+        except (RuntimeError, ModelError, KeyError, TypeError) as e:  # the model's code changed, or an older release wrote it
+            path, why = str(self.folder.path / "checkpoint.pt"), " ".join(str(e).split())
+            raise RunError(f"{path!r} does not fit this experiment's model ({why}); delete it to start the run again") from e

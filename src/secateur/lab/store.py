@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
-import pickle
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ from filelock import FileLock, Timeout
 
 from ..core.errors import RunError
 from ..core.files import atomic_write
+from .figures import check_result
 
 __all__ = ["RunFolder"]
 
@@ -54,6 +56,8 @@ class RunFolder:
         except (OSError, Timeout) as e:
             raise RunError(f"the run folder {str(self.path)!r} cannot be locked: {e}") from e
         try:
+            for part in self.path.glob(".*.part"):  # left by a process that was killed while writing
+                part.unlink(missing_ok=True)
             yield
         finally:
             lock.release()
@@ -74,21 +78,39 @@ class RunFolder:
             RunError: it is corrupt, or of a newer version.
         """
         path = self.path / f"{name}.json"
-        if not path.exists():
-            return None
         try:
             found = json.loads(path.read_text(encoding="utf-8"))
             version = found["version"]
-        except (OSError, ValueError, KeyError, TypeError) as e:
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as e:
             raise RunError(f"{str(path)!r} is corrupt ({e}); delete it to run the experiment again") from e
         if version != VERSION:
             raise RunError(f"{str(path)!r} has version {version!r}; this release reads {VERSION}: upgrade secateur to read it")
         return dict(found)
 
+    def read_result(self) -> dict[str, Any] | None:
+        """Read ``result.json`` and check that it is a result, and of this run; None when it is not there.
+
+        Raises:
+            RunError: it is corrupt, of a newer version, or of another run.
+        """
+        found = self.read_json("result")
+        if found is not None:
+            complaint = check_result(found)
+            if complaint is None and found["id"] != self.path.name:
+                complaint = f"it is of run {found['id']}"
+            if complaint is not None:
+                path = str(self.path / "result.json")
+                raise RunError(f"{path!r} is corrupt ({complaint}); delete it to run the experiment again")
+        return found
+
     def save_checkpoint(self, state: dict[str, Any]) -> None:
         """Write what resuming needs."""
+        buffer = io.BytesIO()  # torch.save hides a full disk behind an error of its own
+        torch.save({"version": VERSION, "id": self.path.name, **state}, buffer)
         with atomic_write(self.path / "checkpoint.pt") as f:
-            torch.save({"version": VERSION, **state}, f)
+            f.write(buffer.getbuffer())
 
     def load_checkpoint(self) -> dict[str, Any] | None:
         """Read it back without unpickling anything but tensors and plain values; None when there is none or it is unreadable.
@@ -97,15 +119,14 @@ class RunFolder:
         """
         path = self.path / "checkpoint.pt"
         try:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-        except FileNotFoundError:
+            with zipfile.ZipFile(path) as archive:  # torch does not look at the checksums
+                whole = archive.testzip() is None
+            state = torch.load(path, map_location="cpu", weights_only=True) if whole else None
+        except Exception:  # any bytes may lie there, and they can make the readers raise anything
             return None
-        except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError):
-            return None
-        return state if isinstance(state, dict) and state.get("version") == VERSION else None
+        mine = isinstance(state, dict) and (state.get("version"), state.get("id")) == (VERSION, self.path.name)
+        return state if mine else None
 
     def drop_checkpoint(self) -> None:
         """Remove it once the result is written."""
         (self.path / "checkpoint.pt").unlink(missing_ok=True)
-        for part in self.path.glob(".*.part"):  # left by a process that was killed while writing
-            part.unlink(missing_ok=True)

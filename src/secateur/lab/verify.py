@@ -13,8 +13,6 @@ from torch import nn
 from ..codec import load
 from ..core.errors import RunError
 from ..training import Task
-from ..training.data import load_data
-from ..training.models import build_model
 from .experiment import Experiment
 
 __all__ = ["check_in_fresh_process", "fingerprint"]
@@ -30,7 +28,7 @@ def fingerprint(model: nn.Module, task: Task) -> str:
             answers = model.eval()(inputs)
     finally:
         torch.set_num_threads(threads)
-    return hashlib.sha256(answers.contiguous().numpy().tobytes()).hexdigest()
+    return hashlib.sha256(answers.cpu().contiguous().numpy().tobytes()).hexdigest()
 
 
 def check_in_fresh_process(model: nn.Module, task: Task, file: Path, experiment: Path, data: str | Path | None = None) -> str:
@@ -54,7 +52,8 @@ def check_in_fresh_process(model: nn.Module, task: Task, file: Path, experiment:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     there = done.stdout.strip()
     if done.returncode:
-        raise RunError(f"a fresh process could not load {str(file)!r}: {done.stderr.strip().splitlines()[-1:]}")
+        reason = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+        raise RunError(f"a fresh process could not load {str(file)!r}: {reason}")
     if there != here:
         raise RunError(f"{str(file)!r} gives other answers in a fresh process: {there[:12]}… there, {here[:12]}… here")
     return here
@@ -62,8 +61,7 @@ def check_in_fresh_process(model: nn.Module, task: Task, file: Path, experiment:
 
 def _main(file: str, experiment: str, data: str) -> None:
     e = Experiment.load(experiment)
-    model = load(file, build_model(e.model, **dict(e.model_arguments)))
-    print(fingerprint(model, Task(load_data(e.task, data or None, **dict(e.task_options)))))
+    print(fingerprint(load(file, e.build_model()), e.load_task(data or None)))
 
 
 if __name__ == "__main__":

@@ -5,8 +5,9 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_type_hints
 
+from ..core.component import coerce
 from ..core.errors import RecipeError, did_you_mean
 from ..recipe import Recipe
 
@@ -56,7 +57,7 @@ def method(
     return register
 
 
-def make(name: str, **arguments: Any) -> Recipe:
+def make(name: str, /, **arguments: Any) -> Recipe:
     """The recipe of a method.
 
     Args:
@@ -64,7 +65,7 @@ def make(name: str, **arguments: Any) -> Recipe:
         arguments: the method's own arguments.
 
     Raises:
-        RecipeError: unknown method or argument.
+        RecipeError: unknown method or argument, wrong type or range.
 
     Example:
         >>> make("global_magnitude", sparsity=0.8).schedule.final
@@ -72,8 +73,9 @@ def make(name: str, **arguments: Any) -> Recipe:
     """
     if name not in METHODS:
         raise RecipeError(f"unknown method {name!r}; {did_you_mean(name, METHODS)}")
-    accepted = list(inspect.signature(METHODS[name].build).parameters)
+    build = METHODS[name].build
+    accepted, hints = list(inspect.signature(build).parameters), get_type_hints(build)
     for key in arguments:
         if key not in accepted:
             raise RecipeError(f"method {name!r} has no argument {key!r}; it has {', '.join(map(repr, accepted))}")
-    return METHODS[name].build(**arguments)
+    return build(**{k: coerce(v, hints.get(k, Any), f"method {name!r}: {k}") for k, v in arguments.items()})

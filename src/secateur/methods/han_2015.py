@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..allocation import StdThreshold
+from ..goal import Sparsity
 from ..recipe import Recipe
 from ..recovery import Finetune
 from ..schedule import Iterative
@@ -47,7 +48,7 @@ def han_2015(
         structure=Weights(),
         score=Magnitude(),
         allocation=StdThreshold(quality=quality),
-        schedule=Iterative(rounds=rounds).at(sparsity),
+        schedule=Iterative(rounds=rounds).at(Sparsity(sparsity).fraction),
         recovery=Finetune(epochs=epochs, learning_rate=learning_rate, adjust_dropout=True, drop_dead=True),
         prune_classifier=True,
     )

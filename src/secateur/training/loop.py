@@ -95,13 +95,12 @@ def fit(
 class _Loop:
     """One training under way."""
 
-    def __init__(
-        self, model: nn.Module, task: Task, settings: Training, pruner: Pruner | None, seed: int, at: Progress
-    ) -> None:
+    def __init__(self, model: nn.Module, task: Task, settings: Training, pruner: Pruner | None, seed: int, at: Progress) -> None:
         self.model, self.task, self.settings, self.pruner, self.seed, self.at = model, task, settings, pruner, seed, at
         examples = len(task.data.train)
         self.steps, self.per_epoch = settings.steps(examples), math.ceil(examples / settings.batch_size)
         self.accelerator = _accelerator(settings)
+        self.own_forward = vars(model).get("forward")  # mixed precision puts a wrapper there
         self.prepared, self.optimizer = self.accelerator.prepare(model, settings.make_optimizer(model))
         if at.optimizer is not None:
             self.optimizer.load_state_dict(at.optimizer)
@@ -180,6 +179,9 @@ class _Loop:
         """Give the model its own ``forward`` back, after an error too."""
         self.accelerator.unwrap_model(self.prepared, keep_fp32_wrapper=False)
         self.accelerator.free_memory()
+        vars(self.model).pop("forward", None)
+        if self.own_forward is not None:
+            vars(self.model)["forward"] = self.own_forward
 
 
 def _accelerator(settings: Training) -> Any:

@@ -58,14 +58,15 @@ class Task:
 
     def _logits(self, model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
         """Scores ``[answers, classes]``."""
-        logits = model(inputs)
+        logits: Any = model(inputs)
         fits = isinstance(logits, Tensor) and logits.shape[:-1] == targets.shape and logits.shape[-1] >= (self.data.classes or 0)
         if not fits:
             wanted, got = [*targets.shape, self.data.classes], list(logits.shape) if isinstance(logits, Tensor) else type(logits)
             raise ModelError(
                 f"the model must answer a batch of {self.data.name!r} with a tensor of logits of shape {wanted}; got {got}"
             )
-        return logits.flatten(0, -2)
+        flat: Tensor = logits.flatten(0, -2)
+        return flat
 
     def batches(
         self, split: Split, size: int, device: torch.device | str = "cpu", limit: int | None = None
