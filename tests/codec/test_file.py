@@ -352,7 +352,7 @@ def test_a_limit_on_file_size_is_a_clear_error(tmp_path: Path) -> None:
         "import resource, sys; from torch import nn; from secateur.codec import save; from secateur.core.errors import RunError\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))\n"
         "try: save(nn.Linear(100, 100), sys.argv[1])\n"
-        "except RunError as e: sys.exit(0 if 'cannot write' in str(e) else 4)"
+        "except RunError as e: sys.exit(0 if 'cannot be written' in str(e) else 4)"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run([sys.executable, "-c", script, tmp_path / "m"], env=environment, check=False)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import tempfile
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
@@ -16,7 +15,8 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from ..core.errors import ModelError, RunError
+from ..core.errors import ModelError
+from ..core.files import atomic_path
 from .header import Entry, Header, crc32, dump
 from .layouts import encode, stored_as
 
@@ -57,19 +57,11 @@ def save(
     """
     path = Path(path)
     tensors, header = _encode(model, masks or {}, metadata or {})
-    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-    try:
-        part.touch(exist_ok=False)
-        mode = part.stat().st_mode  # what the umask gives; safetensors would keep the file to its owner
-        save_file(tensors, part, metadata=dump(header))
-        part.chmod(mode)
-        with part.open("rb+") as f:
-            os.fsync(f.fileno())
-        part.replace(path)
-    except (OSError, SafetensorError) as e:
-        raise RunError(f"cannot write {path}: {e}; give a file name in an existing, writable folder with room") from e
-    finally:
-        _discard(part)
+    with atomic_path(path) as part:
+        try:
+            save_file(tensors, part, metadata=dump(header))
+        except SafetensorError as e:
+            raise OSError(str(e)) from e
 
 
 def file_size(model: nn.Module) -> int:
@@ -161,10 +153,3 @@ def _library_version() -> str:
         return version("secateur")
     except PackageNotFoundError:
         return "unknown"
-
-
-def _discard(part: Path) -> None:
-    try:
-        part.unlink(missing_ok=True)
-    except OSError:
-        return  # the folder itself is gone or no folder, and so is the part

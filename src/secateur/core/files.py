@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 import os
 import re
-import tempfile
+import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
 from .errors import RecipeError, RunError, require
 
-__all__ = ["atomic_write", "dump_yaml", "parse_yaml", "read_mapping", "to_json"]
+__all__ = ["atomic_path", "atomic_write", "dump_yaml", "parse_yaml", "read_mapping", "to_json"]
 
 _NUMBER = (  # YAML 1.1 wants a dot; people write 1e-3
     "tag:yaml.org,2002:float",
@@ -89,28 +89,35 @@ def to_json(value: Any) -> str:
 
 
 @contextmanager
-def atomic_write(path: str | Path) -> Iterator[IO[bytes]]:
-    """Write a file whole or not at all: a crash, a full disk or an error in the body leaves what was there before.
+def atomic_path(path: str | Path) -> Iterator[Path]:
+    """A file beside a file, which takes its place when the body ends well: a crash or a full disk leaves what was there.
 
     Args:
-        path: the file.
+        path: the file in the end.
 
     Raises:
         RunError: the folder cannot be written, or the disk is full.
     """
     path = Path(path)
-    temporary: str | None = None
+    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-        with os.fdopen(handle, "wb") as f:
-            yield f
-            f.flush()
+        part.touch(exist_ok=False)
+        mode = part.stat().st_mode  # what the umask gives, whatever the body does
+        yield part
+        part.chmod(mode)
+        with part.open("rb+") as f:
             os.fsync(f.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-        temporary = None
+        part.replace(path)
     except OSError as e:
-        raise RunError(f"{str(path)!r} cannot be written: {e.strerror or e}; what was there before is unchanged") from e
+        what = f"{str(path)!r} cannot be written: {e.strerror or e}"
+        raise RunError(f"{what}; what was there before is unchanged; give an existing, writable folder with room") from e
     finally:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
+        with suppress(OSError):  # the folder itself is gone or no folder, and so is the part
+            part.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_write(path: str | Path) -> Iterator[IO[bytes]]:
+    """Write a file whole or not at all, as ``atomic_path``."""
+    with atomic_path(path) as part, part.open("wb") as f:
+        yield f

@@ -101,7 +101,8 @@ def test_csv_columns_and_rows(written: Path) -> None:
         rows = list(csv.DictReader(f))
     assert list(rows[0]) == [
         "task", "model", "method", "seed", "target_compression", "control", "compression", "speedup", "top1", "top5",
-        "dense_top1", "top1_before", "file_bytes", "dense_bytes", "latency_ms", "dense_latency_ms", "seconds", "id", "error",
+        "dense_top1", "validation_change", "top1_before", "file_bytes", "dense_bytes", "latency_ms", "dense_latency_ms",
+        "seconds", "id", "error",
         "top1_change", "file_ratio", "measured_speedup",
     ]  # fmt: skip
     points = comparison().points

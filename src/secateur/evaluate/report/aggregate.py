@@ -12,8 +12,8 @@ from .data import Point
 __all__ = ["Stat", "Summary", "aggregate", "best", "dense_stat", "knee", "pairs", "stat"]
 
 METRICS = (
-    "top1", "top1_change", "validation_change", "top1_before", "top5", "compression", "speedup", "file_bytes", "file_ratio", "latency_ms",
-    "measured_speedup", "seconds",
+    "top1", "top1_change", "validation_change", "top1_before", "top5", "compression", "speedup", "file_bytes", "file_ratio",
+    "latency_ms", "measured_speedup", "seconds",
 )  # fmt: skip
 DENSE = "dense"
 
@@ -118,7 +118,8 @@ def knee(summaries: Iterable[Summary], dense: Stat | None, within: float = 0.01)
     """The highest compression whose mean top-1 is no more than ``within`` below the dense mean.
 
     It is chosen on the validation split where its figures are there, so that the test figures shown beside it are not
-    selected; otherwise on the top-1 at hand. A group with a failed run is never the knee: a mean over those that survived is no headline.
+    selected; otherwise on the top-1 at hand. A group with a failed run is never the knee: a mean over those that survived
+    is no headline.
 
     Args:
         summaries: of one (task, model) and usually one method.

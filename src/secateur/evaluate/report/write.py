@@ -9,6 +9,7 @@ import json
 from pathlib import Path
 
 from ...core.errors import FormatError, RunError
+from ...core.files import atomic_write
 from .data import Comparison, Point
 from .page import html, sections
 
@@ -87,10 +88,5 @@ def _plain(value: object) -> object:
 
 
 def _put(path: Path, content: bytes) -> None:
-    """Write beside and rename, so that a reader or a full disk never meets half a file."""
-    part = path.with_name(path.name + ".part")
-    try:
-        part.write_bytes(content)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with atomic_write(path) as f:
+        f.write(content)
