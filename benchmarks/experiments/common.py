@@ -54,11 +54,25 @@ def mean_std(values: Iterable[float]) -> dict[str, float]:
     return {"mean": statistics.fmean(known), "std": statistics.stdev(known) if len(known) > 1 else 0.0, "n": len(known)}
 
 
-def write(name: str, claim: str, settings: dict[str, Any], figures: dict[str, Any], checks: dict[str, bool]) -> None:
-    """One result file: the claim, what was run, the figures, what holds, and where it was measured."""
+def write(
+    name: str,
+    claim: str,
+    settings: dict[str, Any],
+    figures: dict[str, Any],
+    checks: dict[str, bool],
+    notes: Sequence[str] = (),
+) -> None:
+    """One result file: the claim, what was run, the figures, what holds, why not, and where it was measured."""
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{name}.json"
-    value = {"claim": claim, "holds": checks, "settings": settings, "figures": figures, "environment": environment()}
+    value = {
+        "claim": claim,
+        "holds": checks,
+        "notes": list(notes),
+        "settings": settings,
+        "figures": figures,
+        "environment": environment(),
+    }
     path.write_text(json.dumps(value, indent=1) + "\n")
     for what, holds in checks.items():
         print("holds" if holds else "FAILS", what)

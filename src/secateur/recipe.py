@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from .allocation import Allocation, Global
-from .core.component import AXES, Component, choices, choose, coerce
+from .core.component import AXES, Component, choices, choose, coerce, read_form
 from .core.errors import RecipeError
 from .core.files import dump_yaml, parse_yaml, read_mapping, to_json
 from .recovery import KeepTraining, Recovery
@@ -122,17 +122,8 @@ class Recipe:
         Raises:
             RecipeError: unknown axis, name or parameter, wrong type or range, or a newer version.
         """
-        fields = dict(fields)
-        version = fields.pop("version", VERSION)
-        if version != VERSION:
-            raise RecipeError(
-                f"this recipe has version {version!r}; this release reads version {VERSION}: upgrade secateur to read it"
-            )
-        known = [f.name for f in dc.fields(cls)]
-        for key in fields:
-            if key not in known:
-                raise RecipeError(f"a recipe has no part {key!r}; it has {', '.join(map(repr, known))}")
-        parts: dict[str, Any] = {k: choose(k, v) if k in AXES else v for k, v in fields.items()}
+        form = read_form(cls, fields, version=VERSION, what="a recipe")
+        parts: dict[str, Any] = {k: choose(k, v) if k in AXES else v for k, v in form.items()}
         return cls(**parts)
 
     def to_yaml(self) -> str:

@@ -103,7 +103,7 @@ BAD = {
     "- a": "must be a mapping of names to values; it is list",
     "a: [": "is not valid YAML at line",
     "taks: digits": "an experiment has no part 'taks'; it has 'task', 'task_options'",
-    "version: 2": "this experiment has version 2; this release reads 1: upgrade secateur",
+    "version: 2": "this experiment has version 2; this release reads version 1: upgrade secateur to read it",
     "method: magic": "unknown method 'magic'; known: global_gradient",
     "method: [a]": "experiment: method must be a text",
     "{method: random, method_arguments: {speed: 1}}": "method 'random' has no argument 'speed'; it has 'sparsity'",

@@ -16,7 +16,7 @@ from typing_extensions import dataclass_transform
 
 from .errors import RecipeError, did_you_mean
 
-__all__ = ["AXES", "Component", "choices", "choose", "component", "param"]
+__all__ = ["AXES", "Component", "choices", "choose", "component", "param", "read_form"]
 
 AXES = ("structure", "score", "allocation", "schedule", "recovery")
 T = TypeVar("T")
@@ -207,3 +207,24 @@ def build(cls: type[Any], fields: Mapping[str, Any], what: str) -> Any:
     if missing:
         raise RecipeError(f"{what} needs {', '.join(map(repr, missing))}")
     return cls(**fields)
+
+
+def read_form(cls: type[Any], fields: Mapping[str, Any], *, version: int, what: str) -> dict[str, Any]:
+    """The parts of a versioned file form, once its version and the parts' names are known to be good.
+
+    Args:
+        cls: the dataclass the form is of.
+        fields: what the file says.
+        version: the version this release reads.
+        what: the form with its article, as the error names it.
+    """
+    parts = dict(fields)
+    given = parts.pop("version", version)
+    if given != version:
+        noun = what.split()[-1]
+        raise RecipeError(f"this {noun} has version {given!r}; this release reads version {version}: upgrade secateur to read it")
+    known = [f.name for f in dc.fields(cls)]
+    for key in parts:
+        if key not in known:
+            raise RecipeError(f"{what} has no part {key!r}; it has {', '.join(map(repr, known))}")
+    return parts

@@ -11,7 +11,7 @@ from typing import Any, get_type_hints
 
 from torch import nn
 
-from ..core.component import build, check_bounds, coerce, param
+from ..core.component import build, check_bounds, coerce, param, read_form
 from ..core.errors import RecipeError
 from ..core.files import dump_yaml, read_mapping, to_json
 from ..methods import make
@@ -132,19 +132,12 @@ class Experiment:
         Raises:
             RecipeError: unknown part, name or parameter, wrong type or range, or a newer version.
         """
-        fields = dict(fields)
-        version = fields.pop("version", VERSION)
-        if version != VERSION:
-            raise RecipeError(f"this experiment has version {version!r}; this release reads {VERSION}: upgrade secateur")
-        known = [f.name for f in dc.fields(cls)]
-        for key in fields:
-            if key not in known:
-                raise RecipeError(f"an experiment has no part {key!r}; it has {', '.join(map(repr, known))}")
-        if isinstance(fields.get("recipe"), Mapping):
-            fields["recipe"] = Recipe.from_dict(fields["recipe"])
-        if isinstance(fields.get("training"), Mapping):
-            fields["training"] = build(Training, fields["training"], "training")
-        return cls(**fields)
+        form = read_form(cls, fields, version=VERSION, what="an experiment")
+        if isinstance(form.get("recipe"), Mapping):
+            form["recipe"] = Recipe.from_dict(form["recipe"])
+        if isinstance(form.get("training"), Mapping):
+            form["training"] = build(Training, form["training"], "training")
+        return cls(**form)
 
     @classmethod
     def load(cls, path: str | Path) -> Experiment:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import struct
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,12 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from secateur.core.errors import FormatError
-from secateur.training.data import load_data
+from secateur.training.data import Data, load_data
 from secateur.training.data import mnist as mnist_module
 from secateur.training.data._idx import read_idx
 from secateur.training.data.mnist import FILES
-
-from .conftest import real
 
 
 def _idx(*shape: int, body: bytes | None = None) -> bytes:
@@ -91,8 +90,8 @@ def test_no_bytes_crash_the_reader(tmp_path_factory: pytest.TempPathFactory, tai
 
 
 @pytest.mark.data
-def test_real_mnist(data_root: Path) -> None:
-    data = real("mnist", data_root)
+def test_real_mnist(real: Callable[[str], Data]) -> None:
+    data = real("mnist")
     assert (len(data.train), len(data.validation), len(data.test)) == (55_000, 5_000, 10_000)
     assert data.test.targets[:10].tolist() == [7, 2, 1, 0, 4, 1, 4, 9, 5, 9]
     assert abs(float(data.prepare(data.train.inputs[:5000]).mean())) < 0.02

@@ -1,15 +1,14 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 
 from secateur.core.errors import DataError, FormatError
-from secateur.training.data import load_data
+from secateur.training.data import Data, load_data
 from secateur.training.data.text import from_text, load_text
-
-from .conftest import real
 
 TEXT = "abcdefghij" * 100
 
@@ -57,8 +56,8 @@ def test_refusals(nowhere: Path) -> None:
 
 
 @pytest.mark.data
-def test_real_tiny_shakespeare(data_root: Path) -> None:
-    data = real("tinyshakespeare", data_root)
+def test_real_tiny_shakespeare(real: Callable[[str], Data]) -> None:
+    data = real("tinyshakespeare")
     assert data.classes == 65
     assert data.vocabulary is not None
     assert "".join(data.vocabulary[i] for i in data.train.inputs[0]).startswith("First Citizen:\nBefore we proceed")

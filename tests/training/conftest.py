@@ -1,6 +1,9 @@
+"""The real data sets of this machine, and a place where there are none."""
+
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,16 +14,8 @@ from secateur.training.data import Data, load_data
 
 def _root() -> Path | None:
     given = os.environ.get("SECATEUR_DATA")
-    beside = Path(__file__).resolve().parents[4] / "shared" / "data"
+    beside = Path(__file__).resolve().parents[3] / "shared" / "data"
     return Path(given) if given else beside if beside.is_dir() else None
-
-
-def real(name: str, root: Path) -> Data:
-    """A set of this machine, or a visible skip when this machine lacks it."""
-    try:
-        return load_data(name, root)
-    except DataError as e:
-        pytest.skip(str(e))
 
 
 @pytest.fixture(scope="session")
@@ -32,8 +27,21 @@ def data_root() -> Path:
 
 
 @pytest.fixture(scope="session")
-def cifar10(data_root: Path) -> Data:
-    return real("cifar10", data_root)
+def real(data_root: Path) -> Callable[[str], Data]:
+    """A set of this machine by name, or a visible skip when this machine lacks it."""
+
+    def load(name: str) -> Data:
+        try:
+            return load_data(name, data_root)
+        except DataError as e:
+            pytest.skip(str(e))
+
+    return load
+
+
+@pytest.fixture(scope="session")
+def cifar10(real: Callable[[str], Data]) -> Data:
+    return real("cifar10")
 
 
 @pytest.fixture
