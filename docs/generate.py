@@ -140,6 +140,7 @@ def result_part(path: Path) -> Iterator[str]:
     holds = data.get("holds") or {}
     if holds:
         yield markdown([["what is asked", "answer"], *([k, "holds" if v else "**does not hold**"] for k, v in holds.items())])
+    yield from data.get("notes") or []
     yield from figure_tables(data.get("figures") or {})
     where = data.get("environment") or {}
     told = ", ".join(f"{k} {where[k]}" for k in ("processor", "threads", "torch", "commit", "date") if where.get(k))
