@@ -30,7 +30,7 @@ STARTS = {
             task="mnist", model="lenet_5", model_arguments=(("dropout", 0.2),),
             training=Training(epochs=10, batch_size=128, learning_rate=0.02, weight_decay=5e-4),
         ),
-        {"rounds": 4, "epochs": 5.0, "learning_rate": 0.01},
+        {"rounds": 4, "epochs": 6.0, "learning_rate": 0.02, "layers": (("conv*", 0.5),)},
     ),
 }  # fmt: skip
 

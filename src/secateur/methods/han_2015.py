@@ -25,6 +25,7 @@ def han_2015(
     sparsity: float = 1 - 1 / 12,
     rounds: int = 5,
     quality: float | None = None,
+    layers: tuple[tuple[str, float], ...] = (),
     epochs: float = 20.0,
     learning_rate: float | None = None,
 ) -> Recipe:
@@ -37,6 +38,8 @@ def han_2015(
         sparsity: fraction of all weights removed after the last round (published: 11/12).
         rounds: rounds of prune and retrain.
         quality: q; None solves for it.
+        layers: name pattern → that layer's q, or with ``quality`` None its q relative to the others'; less for layers that
+            tolerate less, as the first convolutions do.
         epochs: epochs of retraining in each round.
         learning_rate: its peak rate; None for a tenth of the first training's, as in the paper for the LeNets.
 
@@ -47,7 +50,7 @@ def han_2015(
     return Recipe(
         structure=Weights(),
         score=Magnitude(),
-        allocation=StdThreshold(quality=quality),
+        allocation=StdThreshold(quality=quality, layers=layers),
         schedule=Iterative(rounds=rounds).at(Sparsity(sparsity).fraction),
         recovery=Finetune(epochs=epochs, learning_rate=learning_rate, adjust_dropout=True, drop_dead=True),
         prune_classifier=True,
