@@ -29,6 +29,15 @@ large = {"pixel_values": nets.images(32)}
 BART = {
     f"{side}_{k}": v for side in ("encoder", "decoder") for k, v in {"layers": 1, "attention_heads": 4, "ffn_dim": 20}.items()
 }
+OPT = {
+    "hidden_size": 16,
+    "ffn_dim": 20,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 4,
+    "vocab_size": 30,
+    "word_embed_proj_dim": 16,
+}
+CONVNEXT = {"hidden_sizes": [4, 8, 8, 8], "depths": [1] * 4, "image_size": 32}
 MAMBA = {"hidden_size": 16, "num_hidden_layers": 1, "vocab_size": 30, "state_size": 4}
 DEBERTA = {"relative_attention": True, "pos_att_type": ["c2p", "p2c"], "position_buckets": 4}
 GEMMA = {**TEXT, **KEYS, "head_dim": 8}
@@ -60,6 +69,10 @@ FAMILIES: dict[str, tuple[Callable[[], Any], dict[str, Any], int]] = {
     ),
     "gpt2": (lambda: T.GPT2LMHeadModel(T.GPT2Config(n_embd=16, n_layer=1, n_head=4, vocab_size=30, n_positions=16)), causal, 5),
     "gpt-j": (lambda: T.GPTJForCausalLM(T.GPTJConfig(n_embd=16, n_layer=1, n_head=2, vocab_size=30, rotary_dim=4)), causal, 6),
+    "gpt-neox": (lambda: T.GPTNeoXForCausalLM(T.GPTNeoXConfig(**TEXT)), causal, 5),
+    "opt": (lambda: T.OPTForCausalLM(T.OPTConfig(**OPT)), causal, 5),
+    "falcon": (lambda: T.FalconForCausalLM(T.FalconConfig(**TEXT, new_decoder_architecture=True, num_kv_heads=2)), causal, 4),
+    "apertus": (lambda: T.ApertusForCausalLM(T.ApertusConfig(**TEXT, **KEYS)), causal, 6),
     "llama": (lambda: T.LlamaForCausalLM(T.LlamaConfig(**TEXT, **KEYS)), causal, 6),
     "qwen3": (lambda: T.Qwen3ForCausalLM(T.Qwen3Config(**TEXT, **KEYS, head_dim=8)), causal, 6),
     "gemma2": (lambda: T.Gemma2ForCausalLM(T.Gemma2Config(**GEMMA)), causal, 6),
@@ -84,6 +97,9 @@ FAMILIES: dict[str, tuple[Callable[[], Any], dict[str, Any], int]] = {
         10,
     ),
     "clip": (clip, {**text, **pixels}, 8),
+    "beit": (lambda: T.BeitModel(T.BeitConfig(**NO_HIDDEN, **IMAGE, use_relative_position_bias=True)), pixels, 4),
+    "convnextv2": (lambda: T.ConvNextV2ForImageClassification(T.ConvNextV2Config(**CONVNEXT)), large, 4),
+    "regnet": (lambda: T.RegNetForImageClassification(T.RegNetConfig(**RESNET, groups_width=4)), large, 10),
     "resnet": (
         lambda: T.ResNetForImageClassification(T.ResNetConfig(**RESNET)),
         large,
