@@ -14,6 +14,7 @@ from .recipe import Recipe
 if TYPE_CHECKING:
     from .codec import load, save
     from .evaluate.measure import measure
+    from .graph.explain import explain
 
 try:
     __version__ = version("secateur")
@@ -32,13 +33,14 @@ __all__ = [
     "RunError",
     "SecateurError",
     "Sparsity",
+    "explain",
     "load",
     "measure",
     "prune_",
     "save",
 ]
 
-_LAZY = {"load": ".codec", "save": ".codec", "measure": ".evaluate.measure"}
+_LAZY = {"explain": ".graph.explain", "load": ".codec", "measure": ".evaluate.measure", "save": ".codec"}
 
 
 def __getattr__(name: str) -> Any:

@@ -69,7 +69,9 @@ def _shows() -> dict[str, _Show]:
 
 
 def demo(
-    task: Annotated[str, typer.Option(help="digits (embedded, two minutes), or mnist (LeNet-300-100 and LeNet-5, much longer)")] = "digits",
+    task: Annotated[
+        str, typer.Option(help="digits (embedded, two minutes), or mnist (LeNet-300-100 and LeNet-5, much longer)")
+    ] = "digits",
     out: Annotated[Path, typer.Option(help="folder of all runs; the report goes to OUT/demo")] = Path("runs"),
     data: Annotated[Path | None, typer.Option(help="where to look for data sets first")] = None,
     seeds: Annotated[int | None, typer.Option(help="seeds of each dense network [default: 3]", min=1)] = None,
