@@ -26,7 +26,7 @@ def _idx(*shape: int, body: bytes | None = None) -> bytes:
 def _write(folder: Path, counts: tuple[int, int, int, int] = (20, 20, 6, 6), suffix: str = "") -> Path:
     for name, n in zip(FILES, counts, strict=True):
         raw = _idx(n, 28, 28) if "images" in name else _idx(n)
-        (folder / f"{name}{suffix}").write_bytes(gzip.compress(raw, 1) if suffix else raw)
+        (folder / f"{name}{suffix}").write_bytes(gzip.compress(raw, 1, mtime=0) if suffix else raw)
     return folder
 
 
