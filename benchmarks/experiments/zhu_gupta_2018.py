@@ -22,6 +22,11 @@ def main() -> None:
     ways: dict[str, tuple[str, dict[str, Any]]] = {
         "one_shot": ("layer_magnitude", {"sparsity": SPARSITY}),
         "ramp": ("zhu_gupta_2018", {"sparsity": SPARSITY, "begin": 0, "end": EVENTS * every, "every": every}),
+        # one interval: everything at once, when the ramp would have ended, so that both recover for as long
+        "one_shot_at_the_ramps_end": (
+            "zhu_gupta_2018",
+            {"sparsity": SPARSITY, "begin": (EVENTS - 1) * every, "end": EVENTS * every, "every": every},
+        ),
     }
     trained = checkpoint("resnet20", options.data)
     experiments = {
@@ -50,6 +55,8 @@ def main() -> None:
     gaps = {str(r): figures["ramp"][str(r)]["top1"]["mean"] - figures["one_shot"][str(r)]["top1"]["mean"] for r in RATES}
     best = {way: figures[way][str(figures[way]["best_rate_by_validation"])]["top1"]["mean"] for way in ways}
     figures["ramp_minus_one_shot"] = {**gaps, "each at its best rate": best["ramp"] - best["one_shot"]}
+    late = best["ramp"] - best["one_shot_at_the_ramps_end"]
+    figures["ramp_minus_one_shot_at_the_ramps_end"] = {"each at its best rate": late}
     write(
         "zhu-gupta-2018",
         "the cubic ramp beats one shot at 90 % by more than 0.5 pt with equal epochs in all",
@@ -60,7 +67,12 @@ def main() -> None:
             f"ramp − one shot > 0.5 pt at learning rate {RATES[0]}": gaps[str(RATES[0])] > 0.005,
             f"ramp − one shot > 0.5 pt at learning rate {RATES[1]}": gaps[str(RATES[1])] > 0.005,
             "ramp − one shot > 0.5 pt, each at its best rate": figures["ramp_minus_one_shot"]["each at its best rate"] > 0.005,
+            "ramp − one shot when the ramp ends > 0.5 pt, each at its best rate": late > 0.005,
         },
+        (
+            "One shot before the fine-tuning has twice as long to recover as the ramp, which half of the epochs are spent on.",
+            "Three epochs at a rate of 0.05 were tried as well: 85.67 ± 0.16 (one shot) and 85.55 ± 0.32 (ramp).",
+        ),
     )  # fmt: skip
 
 
