@@ -27,11 +27,12 @@ docs: .venv/installed  ## the site, into site/
 	$(BIN)/mkdocs build --strict
 
 papers: .venv/installed  ## published claims at CPU scale, into benchmarks/results/ (hours)
-	for e in han_2015 resnet20_allocation zhu_gupta_2018; do $(BIN)/python benchmarks/experiments/$$e.py || exit 1; done
+	for e in demo_digits han_2015 resnet20_allocation zhu_gupta_2018; do $(BIN)/python benchmarks/experiments/$$e.py || exit 1; done
+	$(BIN)/python docs/generate.py
 
 bench: .venv/installed  ## speed and memory against peers, into benchmarks/results/ (minutes)
-	$(BIN)/python benchmarks/experiments/prune_speed.py
-	$(BIN)/python benchmarks/experiments/step_overhead.py
+	for e in prune_speed step_overhead graph_speed; do $(BIN)/python benchmarks/experiments/$$e.py || exit 1; done
+	$(BIN)/python docs/generate.py
 
 .venv/installed: pyproject.toml constraints.txt
 	test -d .venv || $(PYTHON) -m venv .venv
