@@ -22,7 +22,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 
 PUBLIC = [
     "Compression", "DataError", "DependencyError", "FormatError", "ModelError", "Pruner", "Recipe", "RecipeError", "RunError",
-    "SecateurError", "Sparsity", "explain", "load", "measure", "prune_", "save",
+    "SecateurError", "Sparsity", "explain", "load", "measure", "prune_", "save", "shrink_",
 ]  # fmt: skip
 
 AXIS = set(AXES)

@@ -38,9 +38,10 @@ __all__ = [
     "measure",
     "prune_",
     "save",
+    "shrink_",
 ]
 
-_LAZY = {"explain": ".graph.explain", "load": ".codec", "measure": ".evaluate.measure", "save": ".codec"}
+_LAZY = {"explain": ".graph.explain", "load": ".codec", "measure": ".evaluate.measure", "save": ".codec", "shrink_": ".graph.shrink"}
 
 
 def __getattr__(name: str) -> Any:

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.fx import GraphModule, Node
 from torch.fx.node import map_arg
 
+from ..graph.multiply_adds import RULES, arguments, looks_like_contraction, shape
 from ..graph.trace import ExampleInputs, batch_size, trace, unwrap
-from ._contractions import RULES, arguments, looks_like_contraction
 
 __all__ = ["Macs", "OpMacs", "count_macs"]
 
@@ -208,7 +208,7 @@ def _count(node: Node, known: dict[Node, _Known]) -> Iterator[OpMacs | str]:
             yield name
         return
     try:
-        contractions = rule(node, arguments(node))
+        contractions = rule(node, arguments(node), shape)
     except LookupError as e:
         yield f"{name} ({e})"
         return

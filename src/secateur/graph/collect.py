@@ -25,7 +25,7 @@ def collect(p: Propagation, tied: Mapping[str, str]) -> Groups:
     ]
     table = _entries(p, [cells for *_, cells in spots])
     kinds = _kinds(p, table)
-    groups = []
+    groups, atoms = [], []
     joined, statistics, leaks = (_seen(p, joins, kinds) for joins in (p.joins, p.statistics, p.leaks))
     for rows, kind, units in _runs(table, kinds):
         members = tuple(sorted(_members(p, spots, table[rows], units), key=lambda m: _ORDER[m.role]))
@@ -34,8 +34,11 @@ def collect(p: Propagation, tied: Mapping[str, str]) -> Groups:
             name = _name(members)
             notes = (tuple(joined[kind]), _texts(statistics[kind]), _texts(leaks[kind]))
             groups.append(Group(name, int(units.max()) + 1, members, reason, *notes))
+            atoms.append(table[rows[np.unique(units, return_index=True)[1]], 0])
     unknown = tuple((operation(n), place(n)) for n in p.unknown)
-    return Groups(_crossed(_numbered(groups)), {a: b for a, b in tied.items() if a != b}, unknown, p.sizes)
+    named = _crossed(_numbered(groups))
+    other = {a: b for a, b in tied.items() if a != b}
+    return Groups(named, other, unknown, p.sizes, {g.name: a for g, a in zip(named, atoms, strict=True)})
 
 
 def _entries(p: Propagation, labels: list[Cells]) -> Cells:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from torch import nn
 
 from ..core.errors import ModelError, did_you_mean
-from .trace import ExampleInputs, trace, unwrap
+from .trace import ExampleInputs
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -106,12 +106,14 @@ class Groups:
         tied: other names of parameters that are one tensor, to the name used here.
         unknown: operations without a rule, as ``(operation, place in the source)``; what they touch stays.
         shapes: sizes of the parameters and buffers.
+        atoms: group name to the label of each unit, as the propagation numbers them.
     """
 
     groups: tuple[Group, ...]
     tied: Mapping[str, str]
     unknown: tuple[tuple[str, str], ...]
     shapes: Mapping[str, tuple[int, ...]]
+    atoms: Mapping[str, Indices] = dc.field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:
         return len(self.groups)
@@ -179,12 +181,9 @@ def find_groups(model: nn.Module, example_inputs: ExampleInputs) -> Groups:
     Source: the idea of per-index dependency, G. Fang et al., "DepGraph: Towards Any Structural Pruning", 2023; the
     propagation over ATen is this library's own.
     """
-    from .collect import collect
-    from .propagate import Propagation
+    from .analysis import analyse
 
-    model = unwrap(model)
-    tied = tied_names(model)
-    return collect(Propagation(trace(model, example_inputs), tied), tied)
+    return analyse(model, example_inputs).groups
 
 
 def tied_names(model: nn.Module) -> dict[str, str]:

@@ -1,8 +1,8 @@
 """Multiply-adds of every ATen contraction: one rule per family, from shapes alone.
 
 A rule returns ``Contraction(macs, weights)``: the multiply-adds of the whole batch and the arguments that may be the
-weight, the likeliest first. Biases, activations, normalisation and pooling are no contractions and cost 0, as in
-Blalock et al. 2020.
+weight, the likeliest first. It is told how to find a shape, so that a smaller model can be counted before it exists.
+Biases, activations, normalisation and pooling are no contractions and cost 0, as in Blalock et al. 2020.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ class Contraction(NamedTuple):
 
 
 Arguments: TypeAlias = dict[str, Any]
-Rule: TypeAlias = Callable[[Node, Arguments], list[Contraction]]
+Shape: TypeAlias = Callable[[Node], tuple[int, ...]]
+Rule: TypeAlias = Callable[[Node, Arguments, Shape], list[Contraction]]
 RULES: dict[str, Rule] = {}
 
 
@@ -97,20 +98,20 @@ _INNOCENT = re.compile(r"upsample|grid_sampler|norm(_|$)|linalg_cross|linalg_dia
 
 
 @rule("linear", "_weight_int8pack_mm")
-def _linear(node: Node, a: Arguments) -> list[Contraction]:
+def _linear(node: Node, a: Arguments, shape: Shape) -> list[Contraction]:
     x = _first(a, "input", "self")
     w = _first(a, "weight", "mat2")
     return [Contraction(prod(shape(node)) * shape(x)[-1], (w, x))]
 
 
 @rule("matmul", "mm", "bmm", "mv", "dot", "vdot", "inner", "_int_mm", "_scaled_mm", "linalg_matmul")
-def _matmul(node: Node, a: Arguments) -> list[Contraction]:
+def _matmul(node: Node, a: Arguments, shape: Shape) -> list[Contraction]:
     left, right = a["self"], _first(a, "other", "mat2", "vec", "tensor", "vec2")
     return [Contraction(prod(shape(node)) * shape(left)[-1], (right, left))]
 
 
 @rule("addmm", "addmv", "baddbmm", "addbmm", "_addmm_activation")
-def _addmm(node: Node, a: Arguments) -> list[Contraction]:
+def _addmm(node: Node, a: Arguments, shape: Shape) -> list[Contraction]:
     left = _first(a, "mat1", "batch1", "mat")
     right = _first(a, "mat2", "batch2", "vec")
     columns = 1 if len(shape(right)) == 1 else shape(right)[-1]
@@ -120,7 +121,7 @@ def _addmm(node: Node, a: Arguments) -> list[Contraction]:
 @rule("conv1d", "conv2d", "conv3d", "convolution", "_convolution", "_conv_depthwise2d", "conv_depthwise3d",
       "mkldnn_convolution", "cudnn_convolution", "thnn_conv2d", "slow_conv3d", "slow_conv_dilated2d",
       "conv_transpose1d", "conv_transpose2d", "conv_transpose3d")  # fmt: skip
-def _convolution(node: Node, a: Arguments) -> list[Contraction]:
+def _convolution(node: Node, a: Arguments, shape: Shape) -> list[Contraction]:
     """Each output (transposed: each input) element meets one filter: all of the weight but its first dimension."""
     x, w = _first(a, "input", "self"), a["weight"]
     transposed = a.get("transposed") or "transpose" in str(node.target)
@@ -128,12 +129,12 @@ def _convolution(node: Node, a: Arguments) -> list[Contraction]:
 
 
 @rule("conv_tbc")
-def _conv_tbc(node: Node, a: Arguments) -> list[Contraction]:
+def _conv_tbc(node: Node, a: Arguments, shape: Shape) -> list[Contraction]:
     return [Contraction(prod(shape(node)) * prod(shape(a["weight"])[:2]), (a["weight"],))]
 
 
 @rule("einsum")
-def _einsum(node: Node, a: Arguments) -> list[Contraction]:
+def _einsum(node: Node, a: Arguments, shape: Shape) -> list[Contraction]:
     """Operands are joined from left to right; a step that sums nothing is an elementwise product and costs 0."""
     tensors, found = list(a["tensors"]), []
     inputs, out = _indices(a["equation"], [len(shape(t)) for t in tensors])
@@ -172,13 +173,13 @@ def _indices(equation: str, ranks: list[int]) -> tuple[list[list[str]], list[str
 
 
 @rule("tensordot")
-def _tensordot(node: Node, a: Arguments) -> list[Contraction]:
+def _tensordot(node: Node, a: Arguments, shape: Shape) -> list[Contraction]:
     left = shape(a["self"])
     return [Contraction(prod(shape(node)) * prod(left[d] for d in a["dims_self"]), (a["other"], a["self"]))]
 
 
 @rule("bilinear")
-def _bilinear(node: Node, a: Arguments) -> list[Contraction]:
+def _bilinear(node: Node, a: Arguments, shape: Shape) -> list[Contraction]:
     """The first input meets the weight, the second what comes of it."""
     outputs, (_, first, second) = prod(shape(node)), shape(a["weight"])
     return [Contraction(outputs * first * second, (a["weight"],)), Contraction(outputs * second)]
@@ -187,14 +188,14 @@ def _bilinear(node: Node, a: Arguments) -> list[Contraction]:
 @rule("scaled_dot_product_attention", "_scaled_dot_product_attention_math", "_scaled_dot_product_flash_attention",
       "_scaled_dot_product_flash_attention_for_cpu", "_scaled_dot_product_efficient_attention",
       "_scaled_dot_product_cudnn_attention", "_scaled_dot_product_fused_attention_overrideable")  # fmt: skip
-def _attention(node: Node, a: Arguments) -> list[Contraction]:
+def _attention(node: Node, a: Arguments, shape: Shape) -> list[Contraction]:
     """Every query meets every key, then every value; a mask or causality saves nothing here."""
     query, key, value = (shape(a[k]) for k in ("query", "key", "value"))
     return [Contraction(prod(query[:-1]) * key[-2] * (query[-1] + value[-1]))]
 
 
 @rule("lstm", "gru", "rnn_tanh", "rnn_relu")
-def _recurrent(node: Node, a: Arguments) -> list[Contraction]:
+def _recurrent(node: Node, a: Arguments, shape: Shape) -> list[Contraction]:
     """Every weight matrix is used once per step and sequence; packed data hold one row per step."""
     x = _first(a, "input", "data")
     steps = prod(shape(x)[:-1])
@@ -202,6 +203,6 @@ def _recurrent(node: Node, a: Arguments) -> list[Contraction]:
 
 
 @rule("lstm_cell", "gru_cell", "rnn_tanh_cell", "rnn_relu_cell")
-def _recurrent_cell(node: Node, a: Arguments) -> list[Contraction]:
+def _recurrent_cell(node: Node, a: Arguments, shape: Shape) -> list[Contraction]:
     rows = prod(shape(a["input"])[:-1])
     return [Contraction(rows * prod(shape(a[k])), (a[k],)) for k in ("w_ih", "w_hh")]

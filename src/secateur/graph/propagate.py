@@ -29,6 +29,7 @@ class Propagation(Labelling):
 
     def __init__(self, program: torch.export.ExportedProgram, tied: Mapping[str, str]) -> None:
         super().__init__()
+        self.names = tied
         self.parameters: dict[str, Dims] = {}
         self.sizes: dict[str, tuple[int, ...]] = {}  # of parameters and buffers
         self.unknown: list[fx.Node] = []

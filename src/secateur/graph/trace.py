@@ -10,15 +10,18 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import copy
 from functools import wraps
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import torch
 from torch import nn
+from torch.fx import traceback
 from torch.utils import _pytree as pytree
 
 from ..core.errors import ModelError
 
-__all__ = ["ExampleInputs", "batch_size", "call", "split_inputs", "trace", "unwrap"]
+__all__ = [
+    "ExampleInputs", "Observer", "batch_size", "call", "no_fast_path", "quiet", "split_inputs", "trace", "untouched", "unwrap",
+]  # fmt: skip
 
 ExampleInputs: TypeAlias = "torch.Tensor | tuple[Any, ...] | list[Any] | Mapping[str, Any]"
 
@@ -78,7 +81,23 @@ def batch_size(example_inputs: ExampleInputs) -> int:
     raise ModelError("example_inputs hold no tensor with a batch dimension; give at least one")
 
 
-def trace(model: nn.Module, example_inputs: ExampleInputs, *, dynamic_batch: bool = True) -> torch.export.ExportedProgram:
+class Observer(Protocol):
+    """Watches the one run of forward that a trace makes."""
+
+    def begin(self, model: nn.Module) -> None:
+        """Before the run; what is changed in the model's attributes is put back afterwards."""
+
+    def enter(self, model: nn.Module) -> None:
+        """Inside the run, when the observer's context is entered."""
+
+    def __enter__(self) -> Any: ...
+
+    def __exit__(self, *exception: Any) -> Any: ...
+
+
+def trace(
+    model: nn.Module, example_inputs: ExampleInputs, *, dynamic_batch: bool = True, observer: Observer | None = None
+) -> torch.export.ExportedProgram:
     """Export a model in evaluation mode to undecomposed ATen.
 
     Nothing runs on data: the tensors of the export are fake. Attributes that ``forward`` assigns, buffers and the
@@ -89,6 +108,7 @@ def trace(model: nn.Module, example_inputs: ExampleInputs, *, dynamic_batch: boo
         example_inputs: one tensor, a tuple of positional arguments, or a mapping of keyword arguments.
         dynamic_batch: leave the batch size open where the model allows it; a model that does not is exported at the
             sizes given.
+        observer: watches forward run.
 
     Raises:
         ModelError: ``torch.export`` cannot follow the model.
@@ -106,7 +126,7 @@ def trace(model: nn.Module, example_inputs: ExampleInputs, *, dynamic_batch: boo
         except Exception:  # whatever stopped it, the static export says it better
             logging.getLogger(__name__).debug("no dynamic batch for %s", type(model).__name__, exc_info=True)
     try:
-        return _export(model, args, kwargs)
+        return _export(model, args, kwargs, observer=observer)
     except Exception as e:
         reason = next((line.strip() for line in str(e).splitlines() if line.strip()), "no reason given")
         raise ModelError(
@@ -115,11 +135,26 @@ def trace(model: nn.Module, example_inputs: ExampleInputs, *, dynamic_batch: boo
         ) from e
 
 
-def _export(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], shapes: Any = None) -> torch.export.ExportedProgram:
-    with _untouched(model), _quiet(), _no_fast_path(), torch.no_grad():
+def _export(
+    model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], shapes: Any = None, observer: Observer | None = None
+) -> torch.export.ExportedProgram:
+    with untouched(model), quiet(), no_fast_path(), torch.no_grad(), traceback.preserve_node_meta(observer is not None):
         model.eval()
-        model.forward = _plain_outputs(model.forward)  # `_untouched` takes it off again
+        model.forward = _plain_outputs(model.forward)  # `untouched` takes it off again
+        if observer is not None:
+            observer.begin(model)
+            model.forward = _observed(model, model.forward, observer)
         return torch.export.export(model, args, kwargs or None, dynamic_shapes=shapes, strict=False)
+
+
+def _observed(model: nn.Module, forward: Callable[..., Any], observer: Observer) -> Callable[..., Any]:
+    @wraps(forward)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        observer.enter(model)
+        with observer:
+            return forward(*args, **kwargs)
+
+    return wrapped
 
 
 def _plain_outputs(forward: Callable[..., Any]) -> Callable[..., Any]:
@@ -171,7 +206,7 @@ def _by_name(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) ->
 
 
 @contextmanager
-def _untouched(model: nn.Module) -> Iterator[None]:
+def untouched(model: nn.Module) -> Iterator[None]:
     """Put back every attribute of every module, lists and dicts (buffers, parameters) with their contents."""
     before = [(m, {k: (v, _contents(v)) for k, v in vars(m).items()}) for m in model.modules()]
     try:
@@ -195,7 +230,7 @@ def _contents(value: Any) -> Any:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Silence the warnings and log lines of ``torch.export`` for as long as it runs."""
     level = logging.root.manager.disable
     logging.disable(max(level, logging.WARNING))
@@ -208,7 +243,7 @@ def _quiet() -> Iterator[None]:
 
 
 @contextmanager
-def _no_fast_path() -> Iterator[None]:
+def no_fast_path() -> Iterator[None]:
     """Keep ``nn.MultiheadAttention`` and ``nn.TransformerEncoderLayer`` from hiding in one fused operation."""
     before = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)

@@ -1,0 +1,67 @@
+"""What shrinking did, as a table."""
+
+from __future__ import annotations
+
+import dataclasses as dc
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from .sizes import Slot
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+__all__ = ["Shrunk"]
+
+
+@dc.dataclass(frozen=True, eq=False)
+class Shrunk:
+    """What was cut out of a model; prints as a table.
+
+    Args:
+        cut: group name → number of units removed.
+        kept: group name → why units that were asked for, or zero, stayed.
+        error: largest relative difference between the masked and the smaller model, ‖a − b‖ / ‖b‖.
+        sensitivity: relative change of the output for other inputs; what compares equal must not be constant.
+        macs: multiply-adds of one example, before and after.
+        params: parameters, before and after.
+        changes: the integers of modules that were changed, with their new values.
+        units: group name → number of units before.
+    """
+
+    cut: Mapping[str, int]
+    kept: Mapping[str, str]
+    error: float
+    sensitivity: float
+    macs: tuple[int, int]
+    params: tuple[int, int]
+    changes: Mapping[Slot, int] = dc.field(default_factory=dict, repr=False)
+    units: Mapping[str, int] = dc.field(default_factory=dict, repr=False)
+
+    def __rich__(self) -> Table:
+        from rich.table import Table
+
+        table = Table(title=self._title(), title_justify="left", box=None, padding=(0, 2), title_style="bold")
+        table.add_column("group")
+        table.add_column("units", justify="right")
+        table.add_column("left", justify="right")
+        table.add_column("stayed because", overflow="fold")
+        for name in dict.fromkeys([*self.cut, *self.kept]):
+            before, cut = self.units.get(name, 0), self.cut.get(name, 0)
+            table.add_row(name, str(before), str(before - cut), self.kept.get(name, ""))
+        return table
+
+    def _title(self) -> str:
+        (m0, m1), (p0, p1) = self.macs, self.params
+        check = f"checked equal to {self.error:.0e}" if self.error == self.error else "not checked: the weights have no values"
+        return (
+            f"parameters {p0:,} → {p1:,} ({p0 / max(p1, 1):.2f}× fewer), multiply-adds {m0:,} → {m1:,} "
+            f"({m0 / max(m1, 1):.2f}× fewer), {check}"
+        )
+
+    def __str__(self) -> str:
+        from ..core.show import as_text
+
+        return as_text(self, width=120)
+
+    __repr__ = __str__
