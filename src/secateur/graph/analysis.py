@@ -127,7 +127,7 @@ class Analysis:
         return counts
 
 
-def analyse(model: nn.Module, example_inputs: ExampleInputs, *, follow_python: bool = True) -> Analysis:
+def analyse(model: nn.Module, example_inputs: ExampleInputs) -> Analysis:
     """Trace a model and find its coupled groups.
 
     Nothing runs on data and no weight is read or copied.
@@ -135,8 +135,6 @@ def analyse(model: nn.Module, example_inputs: ExampleInputs, *, follow_python: b
     Args:
         model: any module.
         example_inputs: one tensor, a tuple of positional arguments, or a mapping of keyword arguments.
-        follow_python: also hold what the Python of forward cannot do without, such as a size written in the source;
-            False for a smaller model that is a graph.
 
     Raises:
         ModelError: the model cannot be traced.
@@ -154,8 +152,8 @@ def analyse(model: nn.Module, example_inputs: ExampleInputs, *, follow_python: b
     tied = tied_names(model)
     recording = record(model, example_inputs)
     labels = Propagation(recording.program, tied)
-    sizes = requirements(recording, labels) if follow_python else []
-    return Analysis(recording, labels, collect(labels, tied), recording.batch, tuple(sizes))
+    sizes = tuple(requirements(recording, labels))
+    return Analysis(recording, labels, collect(labels, tied), recording.batch, sizes)
 
 
 def slices(member: Member, units: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

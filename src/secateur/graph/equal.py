@@ -83,19 +83,22 @@ class Reference:
             windows = [self.inputs] + ([_window(self.more, self.analysis.batch)] if self.more is not None else [])
             self._narrowed = [interpret(self.analysis, self.model, w, state, narrow=gone) for w in windows]
 
-    def compare(self, gone: Gone) -> float:
-        """Run the smaller model and give the largest relative difference.
+    def compare(self, gone: Gone, other: nn.Module | None = None) -> float:
+        """Run the smaller model, which the model has become or is another, and give the largest relative difference.
 
         Raises:
             Failure: it is another model.
         """
         if self.meta:
             return self._sizes_only(gone)
-        shapes = shapes_of_calls(self.analysis, gone)
+        shapes = shapes_of_calls(self.analysis, gone) if other is None else {}
         error = 0.0
         for k, (inputs, dense) in enumerate(self._answers):
-            expect = shapes.get if k == 0 and self._aligned() else None
-            small = answer(self.model, inputs, Run(dense.steps, expect))
+            if other is None:
+                expect = shapes.get if k == 0 and self._aligned() else None
+                small = answer(self.model, inputs, Run(dense.steps, expect))
+            else:
+                small = _answer_of_graph(other, inputs)
             pairs = self._pairs(k, small.tensors, dense.tensors)
             error = max(error, *(difference(a, b) for a, b in pairs))
         if not error < TOLERANCE:
@@ -131,6 +134,13 @@ class Reference:
         if call is None or self.meta or not self._aligned():
             return []
         return tensors_of_call(self.analysis, call)
+
+
+def _answer_of_graph(graph: nn.Module, inputs: ExampleInputs) -> Answer:
+    try:
+        return answer(graph, inputs)
+    except Exception as e:
+        raise Failure(f"the smaller graph does not run: {str(e).splitlines()[0][:160] if str(e) else type(e).__name__}") from e
 
 
 @contextmanager

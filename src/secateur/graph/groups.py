@@ -11,7 +11,7 @@ import numpy.typing as npt
 from torch import nn
 
 from ..core.errors import ModelError, did_you_mean
-from .trace import ExampleInputs
+from .trace import ExampleInputs, unwrap
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -156,7 +156,7 @@ class Groups:
     __repr__ = __str__
 
 
-def find_groups(model: nn.Module, example_inputs: ExampleInputs) -> Groups:
+def find_groups(model: nn.Module, example_inputs: ExampleInputs, *, as_graph: bool = False) -> Groups:
     """The coupled dimensions of any model that ``torch.export`` can trace.
 
     Nothing runs on data and no weight is read or copied: a model on the meta device will do. Tied parameters are one.
@@ -165,6 +165,7 @@ def find_groups(model: nn.Module, example_inputs: ExampleInputs) -> Groups:
     Args:
         model: any module.
         example_inputs: one tensor, a tuple of positional arguments, or a mapping of keyword arguments.
+        as_graph: also what only ``shrink_(..., as_graph=True)`` can cut: sizes that the Python of forward holds.
 
     Raises:
         ModelError: the model cannot be traced.
@@ -182,7 +183,10 @@ def find_groups(model: nn.Module, example_inputs: ExampleInputs) -> Groups:
     propagation over ATen is this library's own.
     """
     from .analysis import analyse
+    from .regraph import open_analysis
 
+    if as_graph:
+        return open_analysis(unwrap(model), example_inputs).groups
     return analyse(model, example_inputs).groups
 
 

@@ -145,9 +145,14 @@ class _Reader:
 
     def groups(self, number_of_groups: int, labels: Labels, size: int) -> Labels:
         """The labels of whole groups of a dimension."""
-        if isinstance(labels, int) or size % number_of_groups:
-            return 0
-        return reshape(self.p.atoms, [labels], [size], [number_of_groups, size // number_of_groups])[0]
+        return kept_groups(self.p, number_of_groups, labels, size)
+
+
+def kept_groups(p: Propagation, groups: int, labels: Labels, size: int) -> Labels:
+    """The labels of whole groups of a dimension."""
+    if isinstance(labels, int) or size % groups:
+        return 0
+    return reshape(p.atoms, [labels], [size], [groups, size // groups])[0]
 
 
 def _flat(dims: Any) -> Iterator[Labels]:

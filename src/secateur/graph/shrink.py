@@ -19,7 +19,7 @@ from .solve import Conflict, solve
 from .trace import ExampleInputs, unwrap
 from .verify import Failure
 
-__all__ = ["Shrunk", "shrink_"]
+__all__ = ["Shrinking", "Shrunk", "shrink_"]
 
 _ATTEMPTS = 200
 
@@ -73,15 +73,14 @@ def shrink_(
         (Linear(in_features=4, out_features=5, bias=True), torch.Size([2, 5]), True)
     """
     model = unwrap(model)
-    analysis = analyse(model, example_inputs, follow_python=not as_graph)
     if as_graph:
         from .regraph import smaller_graph
 
-        return smaller_graph(model, example_inputs, analysis, plan, narrow_norms=narrow_norms)
-    return _Shrinking(model, example_inputs, analysis, plan, narrow_norms).run()
+        return smaller_graph(model, example_inputs, plan, narrow_norms=narrow_norms)
+    return Shrinking(model, example_inputs, analyse(model, example_inputs), plan, narrow_norms).run()
 
 
-class _Shrinking:
+class Shrinking:
     """One call of :func:`shrink_`: what is still to be removed, and why the rest stays."""
 
     def __init__(
@@ -100,8 +99,8 @@ class _Shrinking:
         for _ in range(_ATTEMPTS):
             if not self.removed:
                 break
-            result = self._attempt(self.removed)
-            if isinstance(result, Cut):
+            result = self.attempt(self.removed)
+            if not isinstance(result, Conflict | Failure):
                 error, changes = result.error, result.changes
                 break
             self.removed = self._none_empty(self._less(result))
@@ -114,7 +113,7 @@ class _Shrinking:
         sensitivity = self.reference.sensitivity
         return Shrunk(cut, self.kept, error, sensitivity, (before[0], after[0]), (before[1], after[1]), changes, units)
 
-    def _attempt(self, removed: dict[str, np.ndarray]) -> Cut | Conflict | Failure:
+    def attempt(self, removed: dict[str, np.ndarray]) -> Cut | Conflict | Failure:
         """The smaller model, made and checked; or what does not fit, with the model as it was."""
         gone = self.analysis.gone(removed)
         changes, conflicts = solve(self.analysis, self.model, gone)
@@ -189,8 +188,8 @@ class _Shrinking:
         while len(names) > 1:
             halves = names[: len(names) // 2], names[len(names) // 2 :]
             for half in halves:
-                result = self._attempt({n: self.removed[n] for n in half})
-                if not isinstance(result, Cut):
+                result = self.attempt({n: self.removed[n] for n in half})
+                if isinstance(result, Conflict | Failure):
                     names = half
                     break
                 result.undo()
