@@ -27,6 +27,7 @@ class Shrunk:
         params: parameters, before and after.
         changes: the integers of modules that were changed, with their new values.
         units: group name → number of units before.
+        skipped: blocks that were the identity and are out of the model.
     """
 
     cut: Mapping[str, int]
@@ -37,6 +38,7 @@ class Shrunk:
     params: tuple[int, int]
     changes: Mapping[Slot, int] = dc.field(default_factory=dict, repr=False)
     units: Mapping[str, int] = dc.field(default_factory=dict, repr=False)
+    skipped: tuple[str, ...] = ()
 
     def __rich__(self) -> Table:
         from rich.table import Table
@@ -46,6 +48,8 @@ class Shrunk:
         table.add_column("units", justify="right")
         table.add_column("left", justify="right")
         table.add_column("stayed because", overflow="fold")
+        for name in self.skipped:
+            table.add_row(name, "", "", "out of the model: it was the identity")
         for name in dict.fromkeys([*self.cut, *self.kept]):
             before, cut = self.units.get(name, 0), self.cut.get(name, 0)
             table.add_row(name, str(before), str(before - cut), self.kept.get(name, ""))

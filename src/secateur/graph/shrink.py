@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses as dc
+from collections.abc import Iterable, Mapping
 from typing import Literal, overload
 
 import numpy as np
@@ -10,11 +11,13 @@ from torch import fx, nn
 
 from ..core.errors import ModelError
 from .analysis import Analysis, Removed, analyse
+from .branches import LAYERS, additions, find_branches
 from .cut import Cut
 from .dead import Dead, dead_units, fold_into
 from .equal import Reference
 from .plan import note
 from .report import Shrunk
+from .skip import skip_dead_, zero_
 from .solve import Conflict, solve
 from .trace import ExampleInputs, unwrap
 from .verify import Failure
@@ -51,8 +54,8 @@ def shrink_(
     Args:
         model: any module that ``torch.export`` can trace.
         example_inputs: one tensor, a tuple of positional arguments, or a mapping of keyword arguments.
-        plan: group name → units to remove, as ``pruner.plan``; None removes every unit whose weights are zero, and folds
-            what is constant of it into the next layer's bias.
+        plan: group name → units to remove, as ``pruner.plan``, and under ``"layers"`` residual branches by number; None
+            removes every unit whose weights are zero, and folds what is constant of it into the next layer's bias.
         as_graph: leave the model alone and return a traced ``GraphModule`` of the smaller one, for a forward that holds
             sizes the smaller model cannot have.
         narrow_norms: also remove units over which a normalisation takes its mean or variance; these are then over the
@@ -66,6 +69,7 @@ def shrink_(
             depend on the input, so that nothing can be checked.
 
     Example:
+        >>> import torch
         >>> _ = torch.manual_seed(0)
         >>> mlp = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
         >>> shrunk = shrink_(mlp, torch.randn(2, 4), {"0": [1, 2, 5]})
@@ -77,7 +81,27 @@ def shrink_(
         from .regraph import smaller_graph
 
         return smaller_graph(model, example_inputs, plan, narrow_norms=narrow_norms)
-    return Shrinking(model, example_inputs, analyse(model, example_inputs), plan, narrow_norms).run()
+    analysis = analyse(model, example_inputs)
+    before = analysis.macs({}), analysis.params({})
+    skipped = _skip(model, example_inputs, analysis, (plan or {}).get(LAYERS, ()))
+    if skipped:
+        analysis = analyse(model, example_inputs)
+    if plan is not None:  # groups inside a block that is gone are gone with it
+        left = {g.name for g in analysis.groups}
+        plan = {n: u for n, u in plan.items() if n != LAYERS and (not skipped or n in left)}
+    shrunk = Shrinking(model, example_inputs, analysis, plan, narrow_norms).run()
+    return dc.replace(shrunk, skipped=tuple(skipped), macs=(before[0], shrunk.macs[1]), params=(before[1], shrunk.params[1]))
+
+
+def _skip(model: nn.Module, example_inputs: ExampleInputs, analysis: Analysis, branches: Iterable[int]) -> list[str]:
+    """Take out blocks that are, or are asked to become, the identity."""
+    chosen = np.asarray(branches, dtype=np.int64).tolist()
+    if chosen:
+        known = find_branches(model, example_inputs, analysis)
+        if not all(0 <= k < len(known) for k in chosen):
+            raise ModelError(f"the model has {len(known)} residual branches; the plan removes {chosen}")
+        zero_(model, [known[k] for k in chosen])
+    return skip_dead_(model, example_inputs, additions(analysis))
 
 
 class Shrinking:
