@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from secateur import Compression, ModelError, RecipeError, Sparsity
+from secateur import Bytes, Compression, Latency, Macs, ModelError, Params, RecipeError, Sparsity
 from secateur.goal import Goal
 
 
@@ -50,3 +50,39 @@ def test_goals_are_values():
 def test_an_unfinished_goal():
     with pytest.raises(TypeError, match=r"Goal must define sparsity\(total, prunable\)"):
         Goal().sparsity(1, 1)
+
+
+# ---------------------------------------------------------------- limits
+
+
+@pytest.mark.parametrize("kind", [Macs, Params, Bytes])
+def test_up_to_one_is_a_fraction_and_above_it_an_amount(kind):
+    assert kind(0.25).limit(dense=400) == 100
+    assert kind(1).limit(dense=400) == 400
+    assert kind(1.5).limit(dense=400) == 1.5
+    assert kind(0.5).to_dict() == {"name": kind.__name__, "amount": 0.5}
+
+
+def test_milliseconds_are_never_a_fraction():
+    assert Latency(0.5).limit(dense=400) == 0.5
+    assert Latency(3, device="cuda:0").to_dict() == {"name": "Latency", "amount": 3.0, "device": "cuda:0"}
+    with pytest.raises(RecipeError, match="Latency: the device must be a text; got 3"):
+        Latency(1.0, device=3)
+
+
+@pytest.mark.parametrize("wrong", [0, -1, -0.5])
+@pytest.mark.parametrize(
+    ("kind", "unit"), [(Macs, "multiply-adds"), (Params, "parameters"), (Bytes, "bytes"), (Latency, "milliseconds")]
+)
+def test_something_must_be_left(kind, unit, wrong):
+    with pytest.raises(RecipeError, match=f"{kind.__name__}: the {unit} that may be left must be > 0; got {float(wrong)}"):
+        kind(wrong)
+
+
+def test_a_limit_follows_from_no_two_counts():
+    with pytest.raises(TypeError, match="Macs is found by measuring"):
+        Macs(0.5).sparsity(100, 80)
+
+
+def test_a_compression_is_a_limit_on_parameters():
+    assert Compression(8).limit(dense=800) == 100

@@ -21,12 +21,13 @@ SOURCE = ROOT / "src" / "secateur"
 FILES = sorted(SOURCE.rglob("*.py"))
 
 PUBLIC = [
-    "Compression", "DataError", "DependencyError", "FormatError", "ModelError", "Pruner", "Recipe", "RecipeError", "RunError",
-    "SecateurError", "Sparsity", "explain", "load", "measure", "prune_", "save", "shrink_",
+    "Bytes", "Compression", "DataError", "DependencyError", "FormatError", "Latency", "Macs", "ModelError", "Params", "Pruner",
+    "Recipe", "RecipeError", "RunError", "SecateurError", "Sparsity", "explain", "load", "measure", "prune_", "reach", "save",
+    "shrink_",
 ]  # fmt: skip
 
 AXIS = set(AXES)
-SENTENCE = {"recipe", "goal", "pruner"}
+SENTENCE = {"recipe", "goal", "units", "pruner", "reachable"}
 TENSORS = {"codec", "graph", "runtime"}  # see tensors, modules and masks, never an axis
 MAY_IMPORT = {
     "core": {"core"},
@@ -34,7 +35,9 @@ MAY_IMPORT = {
     **{room: {"core"} | TENSORS for room in TENSORS},
     "goal": {"core"},
     "recipe": {"core"} | AXIS,
-    "pruner": {"core", "goal", "recipe"} | AXIS,
+    "units": {"core", "goal", "recipe"} | AXIS | TENSORS,
+    "pruner": {"core", "goal", "recipe", "units"} | AXIS,
+    "reachable": {"core", "pruner", "recipe"},
 }
 TRAINING = {"core", "methods", "training"} | AXIS | SENTENCE | TENSORS
 MAY_IMPORT |= {"training": TRAINING, "methods": TRAINING - {"training"}, "testing": TRAINING | {"testing"}}

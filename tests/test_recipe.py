@@ -33,6 +33,7 @@ schedule:
   at_training_step: 0
 recovery:
   name: keep_training
+  recalibrate: 0
 include: []
 exclude: []
 prune_classifier: false

@@ -7,8 +7,9 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from .core.errors import DataError, DependencyError, FormatError, ModelError, RecipeError, RunError, SecateurError
-from .goal import Compression, Sparsity
+from .goal import Bytes, Compression, Latency, Macs, Params, Sparsity
 from .pruner import Pruner, prune_
+from .reachable import reach
 from .recipe import Recipe
 
 if TYPE_CHECKING:
@@ -22,11 +23,15 @@ except PackageNotFoundError:  # a source tree on the path, not installed
     __version__ = "0.0.0"
 
 __all__ = [
+    "Bytes",
     "Compression",
     "DataError",
     "DependencyError",
     "FormatError",
+    "Latency",
+    "Macs",
     "ModelError",
+    "Params",
     "Pruner",
     "Recipe",
     "RecipeError",
@@ -37,6 +42,7 @@ __all__ = [
     "load",
     "measure",
     "prune_",
+    "reach",
     "save",
     "shrink_",
 ]

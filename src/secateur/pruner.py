@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -11,12 +10,18 @@ import torch
 from torch import Tensor, nn
 
 from .core.errors import DataError, ModelError, RecipeError
-from .core.layers import Layer, Target, find_targets, unwrap
-from .core.statistics import Loss, Statistics, collect_gradients
+from .core.layers import Layer, unwrap
+from .core.statistics import Loss
 from .core.surgery import adjusted_dropout, dead_neurons, inner_optimizer, zero_momentum
-from .goal import Goal
+from .goal import Compression, Goal, Limit
 from .recipe import Recipe
-from .recovery import Finetune
+from .recovery import Finetune, recalibrate_
+from .units.aim import Aim
+from .units.branches import BranchUnits
+from .units.coupled import GroupUnits
+from .units.evidence import Evidence
+from .units.find import find_units
+from .units.layerwise import LayerUnits
 
 __all__ = ["Pruner", "prune_"]
 
@@ -29,7 +34,9 @@ class Pruner:
     Args:
         model: any module; ``torch.compile`` and data-parallel wrappers are looked through.
         recipe: the method.
-        target: how far, for the whole model (``Compression(16)``); moves the recipe's schedule.
+        example_inputs: one tensor, a tuple of positional arguments, or a mapping of keyword arguments that ``forward`` takes;
+            with them whole units (filters, neurons, heads) are removed over all layers they reach.
+        target: how far, for the whole model (``Compression(16)``, ``Macs(0.5)``); moves the recipe's schedule.
         data: batches for scores that need data, (inputs, labels) or mappings the model takes; re-iterated at each event.
         loss: ``loss(model, batch)`` → scalar, when the default does not fit the batches.
         optimizer: whose moments of pruned weights to zero at each event.
@@ -54,6 +61,7 @@ class Pruner:
         model: nn.Module,
         recipe: Recipe,
         *,
+        example_inputs: Any = None,
         target: Goal | None = None,
         data: Iterable[Any] | None = None,
         loss: Loss | None = None,
@@ -65,24 +73,20 @@ class Pruner:
         if not isinstance(recipe, Recipe):
             raise RecipeError(f"recipe must be a secateur.Recipe; got {type(recipe).__name__}")
         self.model, self.recipe = unwrap(model), recipe
-        targets, dense, self._flow = find_targets(
-            self.model, include=recipe.include, exclude=recipe.exclude, prune_classifier=recipe.prune_classifier
-        )
-        misfits = {t.name: r for t in targets if (r := recipe.structure.misfit(t)) is not None}
-        self.targets: dict[str, Target] = {t.name: t for t in targets if t.name not in misfits}
-        self.dense: dict[str, str] = {**dense, **misfits}
-        if not self.targets:
-            told = "; ".join(f"{n}: {r}" for n, r in list(misfits.items())[:5])
-            raise ModelError(f"structure {recipe.structure.name!r} fits no layer of this model: {told}")
+        self._units, self._meter = find_units(self.model, recipe, example_inputs)
         recipe.allocation.check(list(self.targets))
         recipe.recovery.check(self.model)
+        if recipe.recovery.recalibration and data is None:
+            what = f"recovery {recipe.recovery.name!r} recalibrates batch norms on training data"
+            raise DataError(f"{what}; pass Pruner(model, recipe, data=...)")
+        self._aim: Aim | None = None
         if target is not None:
-            self.recipe = recipe.at(target.sparsity(sum(p.numel() for p in self.model.parameters()), self.prunable))
-        self.masks: dict[str, Tensor] = {}
+            self._take_target(target)
         self.t = self.round = self.events = 0
         self._in_rounds = False
         self._hook: Any = None
         self._data, self._loss = data, loss
+        self._evidence = Evidence(self._units, data, loss)
         self._optimizer = None if optimizer is None else inner_optimizer(optimizer)
         self._keep_momentum = keep_momentum
         self._dropout: dict[str, float] = {}
@@ -95,30 +99,18 @@ class Pruner:
         """Prune now.
 
         Args:
-            sparsity: fraction of the prunable parameters removed afterwards; None for the schedule's final one.
+            sparsity: fraction of the prunable parameters removed afterwards; None for the schedule's final one, or the target.
 
         Raises:
             DataError: the score needs gradients and there are none.
         """
-        goal = self.recipe.schedule.final if sparsity is None else sparsity
-        most = 1.0 if self.recipe.allocation.fixed else self.recipe.structure.max_sparsity
-        if not 0 <= goal <= most + 1e-12:
-            raise RecipeError(f"sparsity is the fraction removed, ≥ 0 and ≤ {most:g} for this structure; got {sparsity!r}")
-        statistics = self._statistics()
-        layers = [self._layer(t, statistics[t.name]) for t in self.targets.values()]
-        with torch.no_grad():
-            keep = self.recipe.allocation(layers, goal, self.recipe.schedule.final)
-            for layer in layers:
-                self._set_mask(self.targets[layer.name], layer, keep[layer.name])
-            self._after_masks()
-        self.events += 1
-        return self
+        return self._event(self.recipe.schedule.final if sparsity is None else sparsity, self._aim if sparsity is None else None)
 
     def step(self) -> None:
         """Call after ``optimizer.step()``: prunes when the schedule says so, and keeps pruned weights at zero."""
         if not self._in_rounds:  # there the rounds prune, and training in between, the dense round's too, is left alone
             if self.t == 0 and self.events == 0:
-                self._check_statistics(at_start=False)
+                self._evidence.check(at_start=False)
                 self._prune_if(self.recipe.schedule.at_step(0))
             self._prune_if(self.recipe.schedule.at_step(self.t + 1))
         self.t += 1
@@ -151,11 +143,11 @@ class Pruner:
                 f"rounds() needs a schedule that counts rounds (iterative, one_shot); {schedule.name!r} prunes while training: "
                 "call pruner.step() after optimizer.step()"
             )
-        self._check_statistics(at_start=True)
+        self._evidence.check(at_start=True)
         self._in_rounds = True
         yield self.sparsity
         while (sparsity := schedule.at_round(self.round + 1)) is not None:
-            self.prune(sparsity)
+            self._event(sparsity, self._aim)
             self._restore()
             self.round += 1
             yield self.sparsity
@@ -172,21 +164,61 @@ class Pruner:
 
     # ---------------------------------------------------------------- looking at it
 
+    def preview(
+        self, sparsities: Iterable[float], quantities: Iterable[str] = ("params", "macs", "bytes"), device: str = "cpu"
+    ) -> list[dict[str, float]]:
+        """What pruning to each of some sparsities would leave; nothing is pruned.
+
+        Args:
+            sparsities: fractions removed.
+            quantities: what to count, of ``params``, ``macs``, ``bytes``, ``latency`` (milliseconds, measured).
+            device: where to time.
+        """
+        layers, wanted = self._evidence.layers(self.events), tuple(quantities)
+        with torch.no_grad():
+            choices = [self._keep(layers, s) for s in sparsities]
+        return [{q: self._meter.measure(q, keep, device) for q in wanted} for keep in choices]
+
+    @property
+    def targets(self) -> Mapping[str, Any]:
+        """What is pruned: parameters, or coupled groups, by name."""
+        return self._units.targets
+
+    @property
+    def dense(self) -> dict[str, str]:
+        """What stays dense, and why."""
+        return self._units.dense
+
+    @property
+    def masks(self) -> dict[str, Tensor]:
+        """Parameter name → what is left of it."""
+        return self._units.masks
+
+    @property
+    def plan(self) -> dict[str, list[int]]:
+        """Coupled group → the units that are gone; what ``shrink_`` takes.
+
+        Raises:
+            ModelError: the units are of single layers.
+        """
+        if not isinstance(self._units, GroupUnits | BranchUnits):
+            raise ModelError("a plan is of coupled units; pass Pruner(model, recipe, example_inputs=...) and a structure of them")
+        return self._units.plan()
+
     @property
     def prunable(self) -> int:
         """Parameters that can be pruned, biases and norms that go with a unit included."""
-        return sum(_parameter(self.model, n).numel() for n in self._prunable_names())
+        return self._units.prunable
 
     @property
     def sparsity(self) -> float:
-        """Fraction of the prunable parameters that is pruned."""
-        masks = [self.masks[n] for n in self._prunable_names() if n in self.masks]
-        return sum(m.numel() - int(m.sum()) for m in masks) / self.prunable
+        """Fraction of the prunable parameters that is pruned; of coupled units, those they own, not those that read them."""
+        return self._units.removed / self.prunable
 
     def __rich__(self) -> Any:
         from .core.show import pruner_table
 
-        return pruner_table(self)
+        return pruner_table(self, self._units.rows())
 
     def __repr__(self) -> str:
         from .core.show import as_text
@@ -202,7 +234,8 @@ class Pruner:
             "t": self.t,
             "round": self.round,
             "events": self.events,
-            "masks": {n: m.clone() for n, m in self.masks.items()},
+            **self._units.state_dict(),
+            "target": None if self._aim is None else self._aim.goal.to_dict(),
             "dropout": dict(self._dropout),
             "snapshot": None if self._snapshot is None else dict(self._snapshot),
         }
@@ -220,12 +253,11 @@ class Pruner:
         if recipe != self.recipe:
             theirs, ours = recipe.to_dict(minimal=True), self.recipe.to_dict(minimal=True)
             raise ModelError(f"this state is of another recipe: {theirs}; this pruner has {ours}")
-        known = self._prunable_names() | {f"{n}.bias" for n in self._flow.next_layer}
-        for name, mask in state["masks"].items():
-            if name not in known or mask.shape != _parameter(self.model, name).shape:
-                raise ModelError(f"this state is of another model: it has a mask of shape {list(mask.shape)} for {name!r}")
+        ours = None if self._aim is None else self._aim.goal.to_dict()
+        if state.get("target") != ours:
+            raise ModelError(f"this state is of a pruner with target {state.get('target')}; this pruner has {ours}")
+        self._units.load_state_dict(state)
         self.t, self.round, self.events = state["t"], state["round"], state["events"]
-        self.masks = {n: m.to(_parameter(self.model, n).device) for n, m in state["masks"].items()}
         self._dropout = dict(state["dropout"])
         self._snapshot = state["snapshot"]
         self._set_dropout()
@@ -233,37 +265,46 @@ class Pruner:
 
     # ---------------------------------------------------------------- how it works
 
-    def _names(self, target: Target) -> tuple[str, ...]:
-        return (target.name, *target.followers) if self.recipe.structure.followers else (target.name,)
+    def _take_target(self, target: Goal) -> None:
+        counted = isinstance(target, Compression) and isinstance(self._units, GroupUnits | BranchUnits)
+        if not counted and not isinstance(target, Limit):
+            self.recipe = self.recipe.at(target.sparsity(sum(p.numel() for p in self.model.parameters()), self.prunable))
+            return
+        self.recipe.at(self.recipe.schedule.final)  # refuses an allocation that no target moves
+        self._aim = Aim(target, self._meter, self.recipe.structure.max_sparsity)  # type: ignore[arg-type]
 
-    def _prunable_names(self) -> set[str]:
-        return {n for t in self.targets.values() for n in self._names(t)}
+    def _event(self, sparsity: float, aim: Aim | None) -> Pruner:
+        """Prune to a sparsity; with an aim, to what the aim wants when the schedule is there."""
+        most, final = self._most, self.recipe.schedule.final
+        if not 0 <= sparsity <= most + 1e-12:
+            raise RecipeError(f"sparsity is the fraction removed, ≥ 0 and ≤ {most:g} for this structure; got {sparsity!r}")
+        layers = self._evidence.layers(self.events)
+        with torch.no_grad():
+            if aim is None:
+                keep = self._keep(layers, sparsity)
+            else:
+                keep = aim.choose(functools.partial(self._keep, layers), sparsity / final if final else 1.0)
+            self._units.remove(keep)
+            self._after_masks()
+        self.events += 1
+        return self
 
-    def _layer(self, target: Target, statistics: Statistics) -> Layer:
-        weight = _oriented(_parameter(self.model, target.name).detach(), target)
-        mask = self.masks.get(target.name)
-        mask = None if mask is None else _oriented(mask, target)
-        units = self.recipe.structure.count(target.shape)
-        size = weight.numel() + sum(_parameter(self.model, n).numel() for n in self._names(target)[1:])
-        score = functools.partial(_unit_scores, self.recipe, weight, statistics, mask)
-        return Layer(name=target.name, weight=weight, mask=mask, score=score, units=units, cost=size // units)
+    @property
+    def _most(self) -> float:
+        return 1.0 if self.recipe.allocation.fixed else self.recipe.structure.max_sparsity
 
-    def _set_mask(self, target: Target, layer: Layer, keep: Tensor) -> None:
-        mask = _oriented(self.recipe.structure.spread(keep, target.shape), target)
-        for name in self._names(target):
-            found = mask if name == target.name else keep
-            before = self.masks.get(name)
-            self.masks[name] = found.contiguous() if before is None else found & before  # what is gone stays gone
-        if not bool(keep.any()):
-            warnings.warn(f"pruning emptied the layer {target.name!r}: nothing passes through it any more", stacklevel=4)
+    def _keep(self, layers: list[Layer], sparsity: float) -> dict[str, Tensor]:
+        return self._units.settled(self.recipe.allocation(layers, sparsity, self.recipe.schedule.final), layers)
 
     def _after_masks(self) -> None:
         recovery = self.recipe.recovery
-        if isinstance(recovery, Finetune) and recovery.drop_dead:
-            oriented = {n: _oriented(m, self.targets[n]) if n in self.targets else m for n, m in self.masks.items()}
-            for name, mask in dead_neurons(self.model, self._flow, oriented).items():
-                self.masks[name] = _oriented(mask, self.targets[name]).contiguous() if name in self.targets else mask
+        if isinstance(recovery, Finetune) and recovery.drop_dead and isinstance(self._units, LayerUnits):  # others leave none
+            oriented = {n: self._units.oriented(n, m) for n, m in self.masks.items()}
+            for name, mask in dead_neurons(self.model, self._units.flow, oriented).items():
+                self.masks[name] = self._units.oriented(name, mask).contiguous()
         self.apply()
+        if recovery.recalibration:
+            recalibrate_(self.model, self._data or (), examples=recovery.recalibration, loss=self._loss)
         if isinstance(recovery, Finetune) and recovery.adjust_dropout:
             self._set_dropout()
         if self._optimizer is not None and not self._keep_momentum:
@@ -272,7 +313,7 @@ class Pruner:
 
     def _set_dropout(self) -> None:
         if isinstance(self.recipe.recovery, Finetune) and self.recipe.recovery.adjust_dropout:
-            for name, rate in adjusted_dropout(self.model, self._flow, self.masks, self._dropout).items():
+            for name, rate in adjusted_dropout(self.model, self._units.flow, self.masks, self._dropout).items():
                 self.model.get_submodule(name).p = rate  # type: ignore[assignment]
 
     def _restore(self) -> None:
@@ -289,35 +330,14 @@ class Pruner:
 
     def _prune_if(self, sparsity: float | None) -> None:
         if sparsity is not None:
-            self.prune(sparsity)
-
-    def _check_statistics(self, *, at_start: bool) -> None:
-        if "gradient" not in self.recipe.score.needs or self._data is not None:
-            return
-        if at_start or any(_parameter(self.model, n).grad is None for n in self.targets):
-            raise DataError(
-                f"score {self.recipe.score.name!r} needs gradients; pass Pruner(model, recipe, data=batches), or call "
-                "pruner.step() between optimizer.step() and optimizer.zero_grad()"
-            )
-
-    def _statistics(self) -> dict[str, Statistics]:
-        self._check_statistics(at_start=False)
-        gradients: dict[str, Tensor] = {}
-        if "gradient" in self.recipe.score.needs:
-            if self._data is not None:
-                gradients = collect_gradients(self.model, list(self.targets), self._data, self._loss)
-            else:
-                gradients = {n: g for n in self.targets if (g := _parameter(self.model, n).grad) is not None}
-        return {
-            n: Statistics(name=n, event=self.events, gradient=_oriented(gradients[n], t) if n in gradients else None)
-            for n, t in self.targets.items()
-        }
+            self._event(sparsity, self._aim)
 
 
 def prune_(
     model: nn.Module,
     recipe: Recipe,
     *,
+    example_inputs: Any = None,
     target: Goal | None = None,
     data: Iterable[Any] | None = None,
     loss: Loss | None = None,
@@ -328,7 +348,8 @@ def prune_(
     Args:
         model: any module; its weights are changed, its class, keys and ``forward`` are not.
         recipe: the method; its schedule counts rounds (``OneShot``, ``Iterative``).
-        target: how far, for the whole model (``Compression(16)``).
+        example_inputs: what ``forward`` takes; with them whole units are removed over all layers they reach.
+        target: how far, for the whole model (``Compression(16)``, ``Macs(0.5)``).
         data: batches for scores that need data.
         loss: ``loss(model, batch)`` → scalar, when the default does not fit the batches.
         train: called with the model after each round; make it call ``pruner.apply()`` or train with ``Pruner.rounds()``
@@ -347,7 +368,7 @@ def prune_(
         >>> secateur.prune_(model, secateur.Recipe(), target=secateur.Sparsity(0.5)).sparsity
         0.5
     """
-    pruner = Pruner(model, recipe, target=target, data=data, loss=loss)
+    pruner = Pruner(model, recipe, example_inputs=example_inputs, target=target, data=data, loss=loss)
     for r, _ in enumerate(pruner.rounds()):
         if r and train is not None:
             train(model)
@@ -357,13 +378,3 @@ def prune_(
 
 def _parameter(model: nn.Module, name: str) -> Tensor:
     return model.get_parameter(name)
-
-
-def _oriented(tensor: Tensor, target: Target) -> Tensor:
-    """With the output dimension first, or back: the exchange is its own inverse."""
-    return tensor.transpose(0, 1) if target.transposed else tensor
-
-
-def _unit_scores(recipe: Recipe, weight: Tensor, statistics: Statistics, mask: Tensor | None) -> Tensor:
-    weight = weight.float() if weight.dtype in (torch.float16, torch.bfloat16) else weight
-    return recipe.structure.units(recipe.score(weight, statistics), mask)

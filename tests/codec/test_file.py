@@ -235,7 +235,8 @@ def rewrite(path: Path, change: dict[str, object], tensors: dict[str, torch.Tens
 @pytest.mark.parametrize(
     ("change", "match"),
     [
-        ({"format_version": "2"}, "has format version 2; this release reads up to 1"),
+        ({"format_version": "3"}, "has format version 3; this release reads up to 2"),
+        ({"format_version": "2"}, "damaged"),
         ({"format_version": "0"}, "damaged"),
         ({"format_version": 1}, "damaged"),
         ({"checksum": "0"}, "damaged"),

@@ -10,7 +10,8 @@ import torch
 
 from secateur import Pruner, Recipe, RecipeError
 from secateur.core.component import AXES, choices, choose
-from secateur.testing import small_batches, small_model
+from secateur.structure import Filters
+from secateur.testing import SmallAttention, small_batches, small_model
 
 SMALL = {  # defaults are for real trainings; these end within four steps, and stay within every structure's reach
     "per_layer": {"other": 0.5},
@@ -18,6 +19,8 @@ SMALL = {  # defaults are for real trainings; these end within four steps, and s
     "polynomial": {"sparsity": 0.5, "end": 4, "every": 2},
     "cubic": {"sparsity": 0.5, "end": 4, "every": 2},
 }
+
+COMPANIONS = {"geometric_median": {"structure": Filters()}}  # what a choice cannot do without
 
 
 def make(axis, name):
@@ -29,18 +32,21 @@ PAIRS = [
 ]
 
 
+@pytest.mark.filterwarnings("ignore:pruning emptied the layer")  # of layers whose scores are of another scale
 @pytest.mark.parametrize(("first", "second"), PAIRS, ids=[f"{x[1]}+{y[1]}" for x, y in PAIRS])
 def test_pair(first, second):
     parts = {axis: make(axis, name) for axis, name in (first, second)}
+    others = {a: p for _, name in (first, second) for a, p in COMPANIONS.get(name, {}).items()}
     try:
-        recipe = Recipe(**parts)
+        recipe = Recipe(**{**others, **parts})
     except RecipeError as refusal:
-        check_refusal(str(refusal), parts)
+        check_refusal(str(refusal), {**others, **parts})
         return
-    model = small_model()
-    pruner = Pruner(model, recipe, data=small_batches(1))
+    alone = recipe.structure.alone
+    model = small_model() if alone else SmallAttention()
+    pruner = Pruner(model, recipe, data=small_batches(1), example_inputs=None if alone else small_batches(1)[0][0])
     drive(model, pruner)
-    check_counts(model, pruner)
+    (check_counts if alone else check_units)(model, pruner)
 
 
 def check_refusal(sentence, parts):
@@ -48,11 +54,12 @@ def check_refusal(sentence, parts):
     said = re.fullmatch(r"(\w+) '(\w+)' does not go with (\w+) '(\w+)': (.+); (\w+) that fits: (.+)", sentence)
     assert said is not None, sentence
     axis, other = said[1], said[3]
-    assert {axis: said[2], other: said[4]} == {a: p.name for a, p in parts.items()}
+    assert {axis: said[2], other: said[4]}.items() <= {a: p.name for a, p in parts.items()}.items()
     assert said[6] == other
     assert said[4] not in said[7].split(", ")
     for name in said[7].split(", "):
-        Recipe(**{axis: parts[axis], other: make(other, name)})
+        others = COMPANIONS.get(said[2], {}) | COMPANIONS.get(name, {})
+        Recipe(**{**others, axis: parts[axis], other: make(other, name)})
 
 
 def drive(model, pruner):
@@ -71,6 +78,15 @@ def drive(model, pruner):
             train()
     else:
         train()
+
+
+def check_units(model, pruner):
+    """Of units that reach over layers: one group of six heads."""
+    assert {n: t.units for n, t in pruner.targets.items()} == {"qkv#2": 6}
+    wanted = 0.5 if pruner.recipe.allocation.name == "per_layer" else pruner.recipe.schedule.final
+    assert len(pruner.plan["qkv#2"]) == round(6 * wanted)
+    for name, mask in pruner.masks.items():
+        assert not bool(model.get_parameter(name)[~mask].any())
 
 
 def check_counts(model, pruner):

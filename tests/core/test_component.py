@@ -18,7 +18,7 @@ SCORES = "gradient, magnitude, random"
 
 def test_the_choices_of_the_five_axes():
     assert {a: list(choices(a)) for a in AXES} == {
-        "structure": ["blocks", "filters", "kernels", "nm", "weights"],
+        "structure": ["blocks", "filters", "heads", "inputs", "kernels", "neurons", "nm", "weights"],
         "score": ["gradient", "magnitude", "random"],
         "allocation": ["global", "per_layer", "std_threshold", "uniform"],
         "schedule": ["cubic", "iterative", "one_shot", "polynomial"],

@@ -11,6 +11,7 @@ from secateur.allocation import Uniform
 from secateur.lab import Experiment
 from secateur.recovery import Finetune, KeepTraining, Reinitialize, Rewind
 from secateur.schedule import Cubic, Iterative, OneShot
+from secateur.structure import Filters
 from secateur.training import Training
 
 TRAINING = Training(epochs=2, batch_size=256)  # 5 steps a pass on the digits, 10 in all
@@ -31,6 +32,9 @@ KINDS: dict[str, Experiment] = {
     "ramp": small(recipe=Recipe(allocation=Uniform(), schedule=Cubic(begin=1, end=9, every=2), recovery=KeepTraining())),
     "rewind": small(recipe=Recipe(schedule=Iterative(rounds=2, rate=0.5), recovery=Rewind(to=3))),
     "reinitialize": small(recipe=Recipe(schedule=OneShot(sparsity=0.8), recovery=Reinitialize())),
+    "filters": small(
+        recipe=Recipe(structure=Filters(), schedule=Iterative(rounds=2, rate=0.3), recovery=Finetune(**TUNED)), compression=3
+    ),
     "initial": small(recipe=Recipe(schedule=OneShot(sparsity=0.8), recovery=KeepTraining()), start="initial"),
 }
 

@@ -9,15 +9,18 @@ import typer
 from rich import box
 from rich.table import Table
 
-from ..codec import inspect_file, read_metadata
+from ..codec import inspect_file, read_metadata, read_shape
 from .console import make_console
 
 __all__ = ["inspect"]
 
 
 def inspect(file: Annotated[Path, typer.Argument(help="a file written by secateur.save")]) -> None:
-    """Show every tensor of a saved network: shape, type, how it is stored, what is left of it, bytes."""
-    rows = inspect_file(file)
+    """Show every tensor of a saved network: shape, type, how it is stored, what is left of it, bytes.
+
+    Of one that was shrunken also what changed.
+    """
+    rows, changed = inspect_file(file), read_shape(file)
     table = Table(box=box.SIMPLE_HEAD, title=f"{file.name}: {file.stat().st_size:,} bytes")
     for column in ("tensor", "shape", "type", "layout"):
         table.add_column(column)
@@ -33,5 +36,20 @@ def inspect(file: Annotated[Path, typer.Argument(help="a file written by secateu
         table.add_row(r.name, shape, str(r.dtype).removeprefix("torch."), r.layout, f"{entries:,}", nonzero, left, f"{r.bytes:,}")
     console = make_console()
     console.print(table)
+    if changed is not None:
+        console.print(_shape(changed))
     for key, value in read_metadata(file).items():
         console.print(f"{key}: {value}", style="dim", highlight=False, soft_wrap=True)
+
+
+def _shape(changed: dict[str, tuple[int, int] | None]) -> Table:
+    gone = sum(sizes is None for sizes in changed.values())
+    blocks = f", {gone} blocks gone" if gone else ""
+    title = f"shrunken: {len(changed) - gone} integers of the modules changed{blocks}; secateur.load makes a dense model as small"
+    table = Table(box=box.SIMPLE_HEAD, title=title)
+    table.add_column("integer or block", overflow="fold")
+    for column in ("made with", "now"):
+        table.add_column(column, justify="right")
+    for name, sizes in changed.items():
+        table.add_row(name, *(f"{n:,}" for n in sizes or ()), *(() if sizes else ("", "gone")))
+    return table

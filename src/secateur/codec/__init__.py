@@ -3,7 +3,7 @@
 Sees tensors, modules and masks, never an axis.
 """
 
-from .read import Row, inspect_file, load, read_metadata
+from .read import Row, inspect_file, load, read_metadata, read_shape
 from .write import file_size, save
 
-__all__ = ["Row", "file_size", "inspect_file", "load", "read_metadata", "save"]
+__all__ = ["Row", "file_size", "inspect_file", "load", "read_metadata", "read_shape", "save"]

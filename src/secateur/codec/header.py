@@ -7,6 +7,12 @@ models must give equal files)::
      "tensors": {"fc.weight": {"layout": "bitmask", "dtype": "float32", "shape": [300, 784], "crc32": "89abcdef"},
                  "head.weight": {"same_as": "fc.weight"}},
      "metadata": {"recipe": "{...}"}}
+
+The file of a shrunken model has format version 2. It says which integers of the modules differ from what the constructor
+makes, module, keys, before and after; which of the tensors are buffers that are in no ``state_dict``; and which blocks are
+gone, with whether they gave a tuple back::
+
+    "shape": {"integers": [["fc", ["out_features"], 500, 300]], "buffers": ["rotary.frequencies"], "skipped": {"layers.3": false}}
 """
 
 from __future__ import annotations
@@ -21,12 +27,13 @@ import torch
 from torch import Tensor
 
 from ..core.errors import FormatError
+from ..graph.plan import Changes, from_plain, to_plain
 from .layouts import LAYOUTS
 
-__all__ = ["FORMAT_VERSION", "KEY", "Entry", "Header", "crc32", "dump", "parse"]
+__all__ = ["FORMAT_VERSION", "KEY", "Entry", "Header", "Shape", "crc32", "dump", "parse"]
 
 KEY = "secateur"
-FORMAT_VERSION = "1"
+FORMAT_VERSION = "2"  # the newest that is read; a model that was not shrunken is written as 1
 
 
 @dataclass(frozen=True)
@@ -40,13 +47,23 @@ class Entry:
 
 
 @dataclass(frozen=True)
+class Shape:
+    """What makes a shrunken model of a dense one: integers of modules, buffers in no ``state_dict``, blocks that are gone."""
+
+    integers: Changes
+    buffers: tuple[str, ...]
+    skipped: dict[str, bool]
+
+
+@dataclass(frozen=True)
 class Header:
-    """The tensors stored, the names that stand for another's tensor, and the user's texts."""
+    """The tensors stored, the names that stand for another's tensor, the user's texts, and the shape of a shrunken model."""
 
     tensors: dict[str, Entry]
     same_as: dict[str, str]
     metadata: dict[str, str]
     library_version: str = ""
+    shape: Shape | None = None
 
 
 def crc32(streams: Iterable[Tensor]) -> str:
@@ -70,8 +87,14 @@ def dump(header: Header) -> dict[str, str]:
         for name, e in header.tensors.items()
     }
     tensors.update({name: {"same_as": other} for name, other in header.same_as.items()})
-    fields = {"format_version": FORMAT_VERSION, "library_version": header.library_version,
-              "checksum": _checksum(tensors), "tensors": tensors, "metadata": header.metadata}  # fmt: skip
+    shape: dict[str, Any] | None = None
+    if header.shape is not None:
+        plain = to_plain(header.shape.integers)
+        shape = {"integers": plain, "buffers": list(header.shape.buffers), "skipped": header.shape.skipped}
+    fields = {"format_version": "2" if shape else "1", "library_version": header.library_version,
+              "checksum": _checksum(tensors, shape), "tensors": tensors, "metadata": header.metadata}  # fmt: skip
+    if shape:
+        fields["shape"] = shape
     return {KEY: json.dumps(fields, separators=(",", ":"))}
 
 
@@ -88,17 +111,17 @@ def parse(metadata: Mapping[str, str] | None) -> Header:
         version = fields["format_version"]
         if isinstance(version, str) and version.isdecimal() and len(version) < 9 and int(version) > int(FORMAT_VERSION):
             raise FormatError(f"has format version {version}; this release reads up to {FORMAT_VERSION}: update secateur")
-        if version != FORMAT_VERSION:
+        if version not in ("1", "2") or (fields.get("shape") is None) == (version == "2"):
             raise ValueError("format version")
-        tensors = fields["tensors"]
-        if fields["checksum"] != _checksum(tensors):
+        tensors, shape = fields["tensors"], fields.get("shape")
+        if fields["checksum"] != _checksum(tensors, shape):
             raise ValueError("checksum")
         same_as = {name: t["same_as"] for name, t in tensors.items() if "same_as" in t}
         entries = {name: _entry(t) for name, t in tensors.items() if "same_as" not in t}
         if not all(other in entries for other in same_as.values()):
             raise ValueError("same_as")
         texts = {str(k): str(v) for k, v in fields["metadata"].items()}
-        return Header(entries, same_as, texts, str(fields["library_version"]))
+        return Header(entries, same_as, texts, str(fields["library_version"]), _shape(shape, tensors))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as e:
         if isinstance(e, FormatError):
             raise
@@ -114,6 +137,16 @@ def _entry(fields: Mapping[str, Any]) -> Entry:
     return Entry(layout, dtype, tuple(shape), str(fields["crc32"]))
 
 
-def _checksum(tensors: Any) -> str:
-    canonical = json.dumps(tensors, sort_keys=True, separators=(",", ":"))
+def _shape(fields: Any, tensors: Mapping[str, Any]) -> Shape | None:
+    if fields is None:
+        return None
+    buffers = tuple(fields["buffers"])
+    skipped = dict(fields["skipped"])
+    if not all(name in tensors for name in buffers) or not all(type(listed) is bool for listed in skipped.values()):
+        raise ValueError("buffers or skipped")
+    return Shape(from_plain(fields["integers"]), buffers, skipped)
+
+
+def _checksum(tensors: Any, shape: Any = None) -> str:
+    canonical = json.dumps(tensors if shape is None else [tensors, shape], sort_keys=True, separators=(",", ":"))
     return f"{zlib.crc32(canonical.encode()):08x}"

@@ -9,41 +9,75 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from ..core.errors import FormatError
-from .header import Entry, Header, crc32, parse
+from ..graph.plan import is_shrunken
+from .header import Entry, Header, Shape, crc32, parse
 from .layouts import LAYOUTS, stored_as
+from .reshape import as_before_on_failure, shrink_to, skip_blocks
 from .write import identity, module_state
 
-__all__ = ["Row", "inspect_file", "load", "read_metadata"]
+__all__ = ["Row", "inspect_file", "load", "read_metadata", "read_shape"]
 
 
 def load(path: str | os.PathLike[str], model: nn.Module, *, strict: bool = True) -> nn.Module:
     """Fill a plain model, in place, with what ``save`` wrote, and return it.
 
-    Everything is read and checked before the first tensor of the model changes. Values go to the model's own devices.
+    The file of a shrunken model makes the model as small: its parameters stay the same objects and get smaller data, and
+    the integers of its modules follow; blocks that are gone become the identity. Everything is read and checked before the
+    first tensor of the model changes. Values go to the model's own devices.
 
     Args:
         path: a file that ``save`` wrote.
-        model: a module of the class that was saved; its tensors have the file's names, shapes and types.
+        model: a module of the class that was saved, as its constructor makes it; its tensors have the file's names and types.
         strict: whether names that only one of the two has are an error; otherwise the common ones are filled.
 
     Raises:
-        FormatError: no such file, corrupt, truncated, not of this library, of a newer version, or of another model.
+        FormatError: no such file, corrupt, truncated, not of this library, of a newer version, or of another model; the
+            model is as it was.
         ModelError: the model has entries that no file can fill.
+
+    Example:
+        >>> import tempfile, torch
+        >>> from secateur import save, shrink_
+        >>> def mlp():
+        ...     return nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
+        >>> model = mlp()
+        >>> _ = shrink_(model, torch.randn(2, 4), {"0": [1, 2, 5]})
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save(model, folder + "/model.safetensors")
+        ...     print(load(folder + "/model.safetensors", mlp())[0])
+        Linear(in_features=4, out_features=5, bias=True)
     """
-    inner, state = module_state(model)
-    with _opened(path) as (file, header):
+    with _opened(path) as (file, header), as_before_on_failure(getattr(model, "_orig_mod", model)):
         known = {**header.tensors, **{name: header.tensors[other] for name, other in header.same_as.items()}}
-        _check_model(state, known, strict)
-        wanted = {header.same_as.get(name, name) for name in state if name in known}
-        values = {name: _decode(file, name, header.tensors[name]) for name in sorted(wanted)}
+        shape = header.shape or Shape({}, (), {})
+        skip_blocks(getattr(model, "_orig_mod", model), shape.skipped, strict=strict)
+        inner, state = module_state(model)
+        _check_model(inner, state, {n: e for n, e in known.items() if n not in shape.buffers}, strict, header.shape is not None)
+        common = [*(n for n in state if n in known), *shape.buffers]
+        values = {n: _decode(file, n, header.tensors[n]) for n in sorted({header.same_as.get(n, n) for n in common})}
         filled = {name: values[header.same_as.get(name, name)] for name in state if name in known}
         _check_ties(state, filled)
-    inner.load_state_dict(filled, strict=strict and filled.keys() == state.keys())
+        if header.shape is not None:
+            hidden = {n: values[header.same_as.get(n, n)] for n in shape.buffers}
+            shrink_to(inner, shape.integers, filled, hidden, strict=strict)
+        inner.load_state_dict(filled, strict=strict and filled.keys() == state.keys())
     return model
+
+
+def stored_types(path: str | os.PathLike[str]) -> dict[str, torch.dtype]:
+    """The types of all tensors of a file, by the names they have in the model.
+
+    Raises:
+        FormatError: as ``load``.
+    """
+    with _opened(path) as (_, header):
+        types = {name: entry.dtype for name, entry in header.tensors.items()}
+        return {**types, **{name: types[other] for name, other in header.same_as.items()}}
 
 
 def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
@@ -54,6 +88,21 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
     """
     with _opened(path) as (_, header):
         return header.metadata
+
+
+def read_shape(path: str | os.PathLike[str]) -> dict[str, tuple[int, int] | None] | None:
+    """What shrinking has changed, and None for a model that is not shrunken.
+
+    Returns:
+        Name → the value of an integer before and after; None for a block that is gone.
+
+    Raises:
+        FormatError: as ``load``.
+    """
+    with _opened(path) as (_, header):
+        if header.shape is None:
+            return None
+        return {**dict.fromkeys(header.shape.skipped), **{str(slot): sizes for slot, sizes in header.shape.integers.items()}}
 
 
 @dataclass(frozen=True)
@@ -134,7 +183,7 @@ def _decode(file: Any, name: str, entry: Entry) -> Tensor:
         raise FormatError(f"is corrupt: {name!r} cannot be decoded ({e}); fetch or save the file again") from e
 
 
-def _check_model(state: Mapping[str, Tensor], known: Mapping[str, Entry], strict: bool) -> None:
+def _check_model(model: nn.Module, state: Mapping[str, Tensor], known: Mapping[str, Entry], strict: bool, smaller: bool) -> None:
     """Names, shapes and types, before anything is allocated: no tensor decoded is larger than the model's own."""
     missing, unexpected = [n for n in state if n not in known], [n for n in known if n not in state]
     if strict and (missing or unexpected):
@@ -144,12 +193,19 @@ def _check_model(state: Mapping[str, Tensor], known: Mapping[str, Entry], strict
         if name not in known:
             continue
         mine, its = state[name], known[name]
-        if tuple(mine.shape) != its.shape:
-            raise FormatError(f"holds another model: {name!r} is {its.shape} in the file and {tuple(mine.shape)} in the model")
+        if tuple(mine.shape) != its.shape and not (smaller and _fits_in(its.shape, mine.shape)):
+            mend = "; the model given is shrunken: give a newly made one" if is_shrunken(model) else ""
+            raise FormatError(
+                f"holds another model: {name!r} is {its.shape} in the file and {tuple(mine.shape)} in the model{mend}"
+            )
         if mine.dtype != its.dtype:
             raise FormatError(
                 f"has {name!r} as {its.dtype} and the model as {mine.dtype}; convert the model with .to({its.dtype})"
             )
+
+
+def _fits_in(small: tuple[int, ...], large: tuple[int, ...]) -> bool:
+    return len(small) == len(large) and all(a <= b for a, b in zip(small, large, strict=True))
 
 
 def _check_ties(state: Mapping[str, Tensor], filled: Mapping[str, Tensor]) -> None:
@@ -158,7 +214,7 @@ def _check_ties(state: Mapping[str, Tensor], filled: Mapping[str, Tensor]) -> No
     for name in filled:
         other = first.setdefault(identity(state[name]), name) if state[name].numel() else name
         a, b = filled[name], filled[other]
-        if a is not b and crc32([a.contiguous()]) != crc32([b.contiguous()]):
+        if a is not b and (a.shape != b.shape or crc32([a.contiguous()]) != crc32([b.contiguous()])):
             raise FormatError(f"holds two tensors for {other!r} and {name!r}, which are one in the model; untie them first")
 
 

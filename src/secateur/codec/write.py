@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import tempfile
@@ -17,7 +18,9 @@ from torch import Tensor, nn
 
 from ..core.errors import ModelError
 from ..core.files import atomic_path
-from .header import Entry, Header, crc32, dump
+from ..graph.plan import is_shrunken, noted
+from ..graph.skip import skipped
+from .header import Entry, Header, Shape, crc32, dump
 from .layouts import encode, stored_as
 
 __all__ = ["file_size", "module_state", "save"]
@@ -34,6 +37,8 @@ def save(
 
     The file is complete under its name or not there: it is written beside it and renamed. Equal models give equal
     files. Nothing in it is pickled. In tensors stored sparse −0.0 becomes +0.0; everything else is kept bit for bit.
+    With a model that was shrunken, once or several times, go the integers that changed, the blocks that are gone, and the
+    buffers that ``state_dict`` leaves out.
 
     Args:
         model: any module; what ``torch.compile`` returned is saved under the names of the module inside.
@@ -86,13 +91,19 @@ def module_state(model: nn.Module) -> tuple[nn.Module, dict[str, Tensor]]:
     inner = getattr(model, "_orig_mod", model)
     state = inner.state_dict()
     for name, value in state.items():
-        if not isinstance(value, Tensor) or value.layout != torch.strided or value.is_quantized:
-            raise ModelError(f"the state entry {name!r} is no plain tensor ({type(value).__name__}); only those can be stored")
-        if value.is_meta:
-            raise ModelError(f"{name!r} is on the meta device and has no values; give them room first with model.to_empty()")
-        if name == "__metadata__":
-            raise ModelError("a state entry is called '__metadata__', which safetensors keeps for itself; rename it")
+        _check_plain(name, value)
     return inner, dict(state)
+
+
+def _check_plain(name: str, value: Any) -> None:
+    if isinstance(value, nn.parameter.UninitializedTensorMixin):
+        raise ModelError(f"{name!r} of a lazy layer has no size yet; run the model on an example first")
+    if not isinstance(value, Tensor) or value.layout != torch.strided or value.is_quantized:
+        raise ModelError(f"the state entry {name!r} is no plain tensor ({type(value).__name__}); only those can be stored")
+    if value.is_meta:
+        raise ModelError(f"{name!r} is on the meta device and has no values; give them room first with model.to_empty()")
+    if name == "__metadata__":
+        raise ModelError("a state entry is called '__metadata__', which safetensors keeps for itself; rename it")
 
 
 def identity(tensor: Tensor) -> tuple[Any, ...]:
@@ -101,16 +112,23 @@ def identity(tensor: Tensor) -> tuple[Any, ...]:
 
 
 def _encode(model: nn.Module, masks: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> tuple[dict[str, Tensor], Header]:
-    _, state = module_state(model)
+    inner, state = module_state(model)
     _check_masks(masks, state)
+    shape, hidden = None, {}
+    if is_shrunken(inner):
+        hidden = {n: b for n, b in inner.named_buffers(remove_duplicate=False) if n not in state}
+        for name, value in hidden.items():
+            _check_plain(name, value)
+        shape = Shape(noted(inner), tuple(hidden), skipped(inner))
     stored: dict[str, Tensor] = {}
-    header = Header({}, {}, {str(k): _text(v) for k, v in metadata.items()}, _library_version())
+    header = Header({}, {}, {str(k): _text(v) for k, v in metadata.items()}, _library_version(), shape)
     first: dict[tuple[Any, ...], str] = {}
     masked: dict[tuple[Any, ...], list[Tensor]] = {}
     for name, mask in masks.items():
         masked.setdefault(identity(state[name]), []).append(mask)
-    for name, value in state.items():
-        owner = first.setdefault(identity(value), name) if value.numel() else name
+    for name, value in {**state, **hidden}.items():
+        key = _content(value) if name in hidden else identity(value)
+        owner = first.setdefault(key, name) if value.numel() else name
         if owner != name:
             header.same_as[name] = owner
             continue
@@ -119,11 +137,17 @@ def _encode(model: nn.Module, masks: Mapping[str, Tensor], metadata: Mapping[str
             tensor = torch.where(mask.to(tensor.device) != 0, tensor, torch.zeros_like(tensor))
         layout, streams = encode(_own(tensor.cpu().contiguous()))
         for suffix, file_name in stored_as(name, layout).items():
-            if file_name in stored or (suffix and file_name in state):
+            if file_name in stored or (suffix and (file_name in state or file_name in hidden)):
                 raise ModelError(f"the state entry {file_name!r} has a name that the file needs for {name!r}; rename it")
             stored[file_name] = streams[suffix]
         header.tensors[name] = Entry(layout, value.dtype, tuple(value.shape), crc32(streams.values()))
     return stored, header
+
+
+def _content(tensor: Tensor) -> tuple[Any, ...]:
+    """What equal buffers of several layers, such as causal masks, have in common: their bytes."""
+    raw = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
+    return (tensor.dtype, tensor.shape, hashlib.sha256(raw).hexdigest())
 
 
 def _own(tensor: Tensor) -> Tensor:

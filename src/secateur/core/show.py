@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ def as_text(renderable: Any, width: int = 110) -> str:
     return out.getvalue().rstrip("\n")
 
 
-def pruner_table(pruner: Pruner) -> Any:
+def pruner_table(pruner: Pruner, rows: Sequence[tuple[str, str, int | None, float | None, str]]) -> Any:
     """What a pruner prunes, how far, and what it leaves dense and why."""
     from rich import box
     from rich.table import Table
@@ -28,14 +29,11 @@ def pruner_table(pruner: Pruner) -> Any:
     recipe = pruner.recipe
     words = " · ".join(getattr(recipe, a).name for a in ("structure", "score", "allocation", "schedule", "recovery"))
     table = Table(title=f"{words}: {pruner.sparsity:.2%} of {pruner.prunable:,} prunable parameters pruned", box=box.SIMPLE_HEAD)
-    table.add_column("parameter")
-    table.add_column("shape")
+    table.add_column("name")
+    table.add_column("size")
     table.add_column("left", justify="right")
     table.add_column("sparsity", justify="right")
     table.add_column("stays dense because", style="dim")
-    for name in [n for n, _ in pruner.model.named_parameters() if n in pruner.targets or n in pruner.dense]:
-        p = pruner.model.get_parameter(name)
-        left = int(pruner.masks[name].sum()) if name in pruner.masks else p.numel()
-        sparsity = f"{1 - left / p.numel():.2%}" if name in pruner.targets else ""
-        table.add_row(name, "×".join(map(str, p.shape)), f"{left:,}", sparsity, pruner.dense.get(name, ""))
+    for name, size, left, sparsity, why in rows:
+        table.add_row(name, size, "" if left is None else f"{left:,}", "" if sparsity is None else f"{sparsity:.2%}", why)
     return table

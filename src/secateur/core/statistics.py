@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils import _pytree as pytree
 
 from .errors import DataError
 
-__all__ = ["Loss", "Statistics", "collect_gradients", "default_loss"]
+__all__ = ["Loss", "Statistics", "collect_gradients", "default_loss", "examples", "gradients_of", "mean_over_ranks"]
 
 Loss = Callable[[nn.Module, Any], Tensor]
 
@@ -63,11 +64,21 @@ def collect_gradients(model: nn.Module, names: Sequence[str], data: Iterable[Any
     Raises:
         DataError: no batch, or a batch no loss is known for.
     """
+    sums: list[Tensor] | None = None
+    count = 0
+    for found in gradients_of(model, names, data, loss):
+        grads = [found[n] for n in names]
+        sums = grads if sums is None else [s.add_(g) for s, g in zip(sums, grads, strict=True)]
+        count += 1
+    return {n: _over_ranks(s.div_(count)) for n, s in zip(names, sums or [], strict=True)}
+
+
+def gradients_of(model: nn.Module, names: Sequence[str], data: Iterable[Any], loss: Loss | None) -> Iterator[dict[str, Tensor]]:
+    """The gradient of each batch in turn, as ``collect_gradients`` takes it."""
     parameters = [model.get_parameter(n) for n in names]
     frozen = [p for p in parameters if not p.requires_grad]
     training = {m: m.training for m in model.modules()}
-    sums: list[Tensor] | None = None
-    count = 0
+    empty = True
     try:
         model.eval()
         for p in frozen:
@@ -76,22 +87,44 @@ def collect_gradients(model: nn.Module, names: Sequence[str], data: Iterable[Any
             with torch.enable_grad():
                 value = (loss or default_loss)(model, _to_device(batch, parameters[0].device))
                 found = torch.autograd.grad(value, parameters, allow_unused=True)
-            grads = [torch.zeros_like(p) if g is None else g.detach() for g, p in zip(found, parameters, strict=True)]
-            sums = grads if sums is None else [s.add_(g) for s, g in zip(sums, grads, strict=True)]
-            count += 1
+            empty = False
+            yield {n: torch.zeros_like(p) if g is None else g.detach() for n, g, p in zip(names, found, parameters, strict=True)}
     finally:
         for m, mode in training.items():
             m.training = mode
         for p in frozen:
             p.requires_grad_(False)
-    if sums is None:
+    if empty:
         raise DataError("data holds no batch; a score that needs gradients wants at least one batch of (inputs, labels)")
-    for s in sums:
-        s.div_(count)
-        if torch.distributed.is_available() and torch.distributed.is_initialized():
-            torch.distributed.all_reduce(s)
-            s.div_(torch.distributed.get_world_size())
-    return dict(zip(names, sums, strict=True))
+
+
+def examples(data: Iterable[Any]) -> Iterator[Any]:
+    """Batches of one example each, cut out of the batches given.
+
+    Example:
+        >>> [x.tolist() for x, _ in examples([(torch.tensor([[1.0], [2.0]]), torch.tensor([0, 1]))])]
+        [[[1.0]], [[2.0]]]
+    """
+    for batch in data:
+        tensors = [x for x in pytree.tree_leaves(batch) if isinstance(x, Tensor) and x.ndim]
+        if not tensors:
+            raise DataError(f"a batch of type {type(batch).__name__} holds no tensor to cut into single examples")
+        size = tensors[0].shape[0]
+        for i in range(size):
+            one = slice(i, i + 1)
+            yield pytree.tree_map(lambda x: x[one] if isinstance(x, Tensor) and x.ndim and x.shape[0] == size else x, batch)  # noqa: B023
+
+
+def mean_over_ranks(found: Sequence[Tensor]) -> Tensor:
+    """The mean of equal shapes, over all ranks of ``torch.distributed`` too."""
+    return _over_ranks(torch.stack(list(found)).mean(0))
+
+
+def _over_ranks(value: Tensor) -> Tensor:
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.all_reduce(value)
+        value.div_(torch.distributed.get_world_size())
+    return value
 
 
 def _to_device(batch: Any, device: torch.device) -> Any:

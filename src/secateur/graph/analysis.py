@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses as dc
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 from math import prod
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -14,9 +15,10 @@ from torch import fx, nn
 
 from ..core.errors import ModelError
 from .collect import collect
-from .groups import Groups, Member, tied_names
+from .groups import Groups, tied_names
 from .multiply_adds import RULES, arguments
 from .propagate import Propagation
+from .reader import Gone, Reader
 from .trace import ExampleInputs, unwrap
 from .views import Dims, Labels
 
@@ -24,12 +26,10 @@ if TYPE_CHECKING:
     from .provenance import Requirement
     from .record import Recording
 
-__all__ = ["Analysis", "Removed", "analyse"]
+__all__ = ["Analysis", "Gone", "Removed", "analyse"]
 
 Removed: TypeAlias = Mapping[str, Any]
 """Group name → units to remove: indices, or one boolean a unit."""
-
-Gone: TypeAlias = npt.NDArray[np.bool_]
 
 
 @dc.dataclass(frozen=True, eq=False)
@@ -50,6 +50,11 @@ class Analysis:
     batch: int
     requirements: tuple[Requirement, ...] = ()
 
+    @cached_property
+    def reader(self) -> Reader:
+        """Reads the calls of forward with the labels of what they take and give."""
+        return Reader(self.recording, self.labels)
+
     def units(self, removed: Removed) -> dict[str, npt.NDArray[np.int64]]:
         """A choice of units as sorted indices, checked.
 
@@ -59,7 +64,7 @@ class Analysis:
         chosen = {}
         for name, units in removed.items():
             group = self.groups[name]
-            picked = np.unique(_indices(units))
+            picked = np.unique(_indices(name, units, group.units))
             if picked.size and not group.prunable:
                 raise ModelError(f"no unit of {name!r} can be removed: {group.reason}")
             if picked.size and (picked[0] < 0 or picked[-1] >= group.units):
@@ -79,8 +84,7 @@ class Analysis:
         """Indices of a labelled dimension of size ``n`` that are left."""
         if isinstance(labels, int):
             return np.arange(n)
-        rows = self.labels.atoms.resolve(labels, pinned=True)
-        return np.flatnonzero(~gone[rows].any(axis=1))
+        return np.flatnonzero(self.reader.stays(labels, gone))
 
     def shape(self, node: fx.Node, gone: Gone) -> tuple[int, ...]:
         """The shape of a node's (first) result when units are gone."""
@@ -156,13 +160,13 @@ def analyse(model: nn.Module, example_inputs: ExampleInputs) -> Analysis:
     return Analysis(recording, labels, collect(labels, tied), recording.batch, sizes)
 
 
-def slices(member: Member, units: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """All indices that some units own in a member."""
-    return np.concatenate([member.of(int(u)) for u in units]) if len(units) else np.zeros(0, np.int64)
-
-
-def _indices(units: Any) -> npt.NDArray[np.int64]:
+def _indices(name: str, units: Any, count: int) -> npt.NDArray[np.int64]:
+    """Units as indices; a mask has one boolean a unit."""
     if isinstance(units, torch.Tensor):
         units = units.detach().cpu().numpy()
-    array = np.asarray(units)
+    array = np.asarray(list(units) if isinstance(units, set | frozenset | range) else units)
+    if array.dtype == bool and array.shape != (count,):
+        raise ModelError(f"{name!r} has {count} units; a mask of {array.size} booleans was given")
+    if array.dtype != bool and array.size and not np.issubdtype(array.dtype, np.integer):
+        raise ModelError(f"the units of {name!r} must be indices or booleans; {str(units)[:60]} holds no numbers of units")
     return np.flatnonzero(array) if array.dtype == bool else array.astype(np.int64).ravel()

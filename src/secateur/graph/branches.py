@@ -32,11 +32,13 @@ class Branch:
         name: the module that holds it; where one module holds several, the layer that makes its result.
         parameters: names of the parameters that F alone uses.
         module: the innermost module that holds all of F.
+        macs: multiply-adds of F for one example.
     """
 
     name: str
     parameters: tuple[str, ...]
     module: str
+    macs: int = 0
 
 
 def find_branches(model: nn.Module, example_inputs: ExampleInputs, analysis: Analysis) -> tuple[Branch, ...]:
@@ -55,13 +57,13 @@ def find_branches(model: nn.Module, example_inputs: ExampleInputs, analysis: Ana
         ...         return x + self.b(self.a(x).relu())
         >>> model, x = nn.Sequential(Block(), nn.Linear(4, 2)), torch.randn(2, 4)
         >>> find_branches(model, x, analyse(model, x))
-        (Branch(name='0', parameters=('0.a.weight', '0.a.bias', '0.b.weight', '0.b.bias'), module='0'),)
+        (Branch(name='0', parameters=('0.a.weight', '0.a.bias', '0.b.weight', '0.b.bias'), module='0', macs=64),)
     """
     found = list(_branches(analysis))
     known = tensors(model)
-    zeros = {p: torch.zeros_like(known[p]) for _, names, *_ in found for p in names}
+    zeros = {p: torch.zeros_like(known[p]) for _, b in found for p in b.parameters}
     silent: set[fx.Node] = set()
-    ends = {end for end, *_ in found}
+    ends = {end for end, _ in found}
     if found and not any(t.is_meta for t in known.values()):
 
         def watch(node: fx.Node, value: Any) -> None:
@@ -70,25 +72,30 @@ def find_branches(model: nn.Module, example_inputs: ExampleInputs, analysis: Ana
 
         interpret(analysis, model, example_inputs, zeros, watch=watch)
         found = [f for f in found if f[0] in silent]
-    return _named(found)
+    return tuple(b for _, b in found)
 
 
 def additions(analysis: Analysis) -> tuple[Branch, ...]:
     """The same without trying whether they are zero when their parameters are."""
-    return _named(list(_branches(analysis)))
+    return tuple(b for _, b in _branches(analysis))
 
 
-def _named(found: list[tuple[fx.Node, tuple[str, ...], str, str]]) -> tuple[Branch, ...]:
-    twice = Counter(module for *_, module, _ in found)
-    return tuple(Branch(module if twice[module] == 1 else last, names, module) for _, names, module, last in found)
+def _branches(analysis: Analysis) -> list[tuple[fx.Node, Branch]]:
+    """The branches, each with the operation that ends it."""
+    macs = analysis.macs_by_node(analysis.gone({}))
+    found = []
+    for end, inside, own, layers in _ends(analysis):
+        last = _module(layers[-1]) if layers else ""
+        found.append((end, last, Branch(_common(inside), own, _common(inside), sum(macs.get(n, 0) for n in inside))))
+    several = Counter(b.module for *_, b in found)
+    return [(end, dc.replace(b, name=last) if several[b.module] > 1 else b) for end, last, b in found]
 
 
-def _branches(analysis: Analysis) -> Iterator[tuple[fx.Node, tuple[str, ...], str, str]]:
-    """The end of each branch, its parameters, its module and its last layer."""
+def _ends(analysis: Analysis) -> Iterator[tuple[fx.Node, set[fx.Node], tuple[str, ...], list[fx.Node]]]:
+    """For each branch the operation that ends it, all its operations, its own parameters, and its layers in order."""
     program = analysis.recording.program
     place = {node: k for k, node in enumerate(program.graph.nodes)}
-    parameters = program.graph_signature.inputs_to_parameters
-    names = analysis.labels.names
+    parameters, names = program.graph_signature.inputs_to_parameters, analysis.labels.names
     for node in program.graph.nodes:
         if getattr(node.target, "_opname", "") not in _ADDS or len(node.args) < 2:
             continue
@@ -99,15 +106,12 @@ def _branches(analysis: Analysis) -> Iterator[tuple[fx.Node, tuple[str, ...], st
                 continue
             inside = _between(shortcut, end, place)
             used = {x for n in inside for x in n.all_input_nodes if x.name in parameters}
-            own = [x for x in used if set(x.users) <= inside]
-            if not any(getattr(n.target, "_opname", "") in RULES for n in inside) or not own:
-                continue
-            if any(names[parameters[x.name]] != parameters[x.name] for x in own):
-                continue
-            order = tuple(parameters[x.name] for x in sorted(own, key=lambda x: place[x]))
-            layers = [n for n in inside if getattr(n.target, "_opname", "") in RULES and set(n.all_input_nodes) & used]
-            last = max(layers, key=lambda n: place[n], default=end)
-            yield end, order, _common(inside), _module(last)
+            own = [x for x in sorted(used, key=lambda x: place[x]) if set(x.users) <= inside]
+            contractions = [n for n in inside if getattr(n.target, "_opname", "") in RULES]
+            alone = all(names[parameters[x.name]] == parameters[x.name] for x in own)
+            if contractions and own and alone:
+                layers = sorted((n for n in contractions if used & set(n.all_input_nodes)), key=lambda n: place[n])
+                yield end, inside, tuple(parameters[x.name] for x in own), layers
 
 
 def _between(start: fx.Node, end: fx.Node, place: dict[fx.Node, int]) -> set[fx.Node]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -24,10 +24,19 @@ def tensors(model: nn.Module) -> dict[str, Tensor]:
     return dict([*model.named_parameters(remove_duplicate=False), *model.named_buffers(remove_duplicate=False)])
 
 
+class _Before(NamedTuple):
+    """A tensor as it was, and what will be left of its gradient."""
+
+    tensor: Tensor
+    data: Tensor
+    grad: Tensor | None
+    smaller: Tensor | None
+
+
 class Cut:
     """One smaller model, made in place; ``undo`` gives the old one back, bit for bit.
 
-    Parameters stay the same objects, so that tied ones stay tied; only their data are other.
+    Parameters stay the same objects, so that tied ones stay tied; only their data, and their gradients', are other.
     """
 
     def __init__(
@@ -36,7 +45,7 @@ class Cut:
         self.model = model
         self.changes: dict[Slot, int] = {}
         self.error = 0.0
-        self._data: list[tuple[Tensor, Tensor, Tensor | None]] = []
+        self._data: list[_Before] = []
         self._attributes = [(m, copy.copy(vars(m))) for m in model.modules()]
         try:
             self._slice(analysis, gone, folds)
@@ -47,24 +56,27 @@ class Cut:
 
     @torch.no_grad()
     def _slice(self, analysis: Analysis, gone: Gone, folds: Mapping[str, Tensor]) -> None:
-        done: set[int] = set()
-        for name, tensor in tensors(self.model).items():
-            if id(tensor) in done:
-                continue
-            done.add(id(tensor))
+        names = analysis.labels.names
+        made: dict[str, Tensor] = {}  # tensors that are one stay one, also where two parameters share their values
+        for name, tensor in _once(tensors(self.model)).items():
+            first = names.get(name, name)
             dense = tensor.detach()
-            if name in folds:
-                dense = dense.double() + folds[name].to(dense.device)  # rounded by `settle`, when all is checked
+            if first in folds:
+                dense = dense.double() + folds[first].to(dense.device)  # rounded by `settle`, when all is checked
             small = sliced(dense, analysis, name, gone)
-            if small is not None or name in folds:
-                self._data.append((tensor, tensor.data, tensor.grad))
+            if small is not None or first in folds:
+                grad = tensor.grad if tensor.grad is None else _or(sliced(tensor.grad, analysis, name, gone), tensor.grad)
+                self._data.append(_Before(tensor, tensor.data, tensor.grad, grad))
                 tensor.grad = None
-                tensor.data = dense if small is None else small
+                tensor.data = made.setdefault(first, _or(small, dense))
 
     def settle(self) -> None:
-        """Give the tensors their own precision."""
-        for tensor, data, _ in self._data:
-            tensor.data = tensor.data.to(data.dtype)
+        """Give the tensors their own precision, and what is left of their gradients."""
+        made: dict[int, Tensor] = {}
+        for b in self._data:
+            if b.tensor.dtype != b.data.dtype:
+                b.tensor.data = made.setdefault(b.tensor.data_ptr(), b.tensor.data.to(b.data.dtype))
+            b.tensor.grad = b.smaller
 
     def _write(self, changes: Mapping[Slot, int]) -> None:
         wanted = {**changes}
@@ -80,12 +92,24 @@ class Cut:
 
     def undo(self) -> None:
         """Give the old model back."""
-        for tensor, data, grad in self._data:
-            tensor.data = data
-            tensor.grad = grad
+        for b in self._data:
+            b.tensor.grad = None
+            b.tensor.data, b.tensor.grad = b.data, b.grad
         for module, attributes in self._attributes:
             vars(module).clear()
             vars(module).update(attributes)
+
+
+def _once(named: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Each tensor under the first of its names."""
+    first: dict[int, str] = {}
+    for name, tensor in named.items():
+        first.setdefault(id(tensor), name)
+    return {name: named[name] for name in first.values()}
+
+
+def _or(small: Tensor | None, whole: Tensor) -> Tensor:
+    return whole if small is None else small
 
 
 def sliced(tensor: Tensor, analysis: Analysis, name: str, gone: Gone) -> Tensor | None:
@@ -105,7 +129,7 @@ def sliced(tensor: Tensor, analysis: Analysis, name: str, gone: Gone) -> Tensor 
 @torch.no_grad()
 def masked(model: nn.Module, analysis: Analysis, gone: Gone) -> dict[str, Tensor]:
     """The parameters and buffers that a choice of units changes, with these units' entries zero."""
-    p, found = analysis.labels, {}
+    p, found = analysis.labels, dict[str, Tensor]()
     for name, tensor in tensors(model).items():
         dims = p.parameters.get(p.names.get(name, name))
         for dim, labels in enumerate(dims or ()):

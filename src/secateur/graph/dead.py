@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses as dc
 from collections import defaultdict
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -13,15 +12,17 @@ from torch import Tensor, fx, nn
 
 from .analysis import Analysis
 from .cut import tensors
-from .groups import Member
+from .fold import Folds
+from .groups import Group, Member
 from .interpret import interpret
-from .multiply_adds import RULES
+from .sinks import Owner, Sink, find_sinks
+from .source import operation, place
 from .trace import ExampleInputs
+from .verify import changed
 
 __all__ = ["Dead", "dead_units"]
 
-_DRAWS = 3
-_CONV = ("conv1d", "conv2d", "conv3d")
+_CHEAP = 10**8  # multiply-adds of a run that may as well be made a dozen times
 
 
 @dc.dataclass(frozen=True, eq=False)
@@ -30,160 +31,157 @@ class Dead:
 
     Args:
         units: group name → units.
-        folds: bias → ``[(group, unit, what the unit's constant adds to it)]``.
-        kept: group name → why units that are constant stay.
+        folds: what their constants add to the biases of the layers that take them in.
+        kept: group name → why units that are zero in part, or constant, stay.
     """
 
     units: dict[str, np.ndarray]
-    folds: dict[str, list[tuple[str, int, Tensor]]]
-    kept: dict[str, str]
+    folds: Folds = dc.field(default_factory=Folds)
+    kept: dict[str, str] = dc.field(default_factory=dict)
 
 
 def dead_units(model: nn.Module, inputs: ExampleInputs, analysis: Analysis) -> Dead:
     """Units whose weights have been zeroed so that they can be cut.
 
-    A unit is dead when everything that takes it in is zero; or when the graph, run with other weights that are zero
+    A unit is dead when every weight that takes it in is zero; or when the graph, run with other weights that are zero
     where the model's are, gives it the same value for all inputs. A value that is not zero is folded into a bias.
     """
     known = tensors(model)
-    unread, silent = {}, {}
-    for group in analysis.groups.prunable:
+    if any(t.is_meta for t in known.values()):
+        return Dead({})
+    zeros = {g.name: _Zeros.of(g, known) for g in analysis.groups.prunable}
+    owners = {
+        int(analysis.groups.atoms[name][u]): (name, int(u))
+        for name, zero in zeros.items()
+        for u in np.flatnonzero(zero.unread | zero.silent)
+    }
+    if not owners:
+        return Dead({})
+    sinks = find_sinks(analysis, owners)
+    unread = {(n, int(u)) for n, zero in zeros.items() for u in np.flatnonzero(zero.unread)}
+    unread -= {o for of_node in sinks.values() for s in of_node if not s.weighted for _, o in s.indices}
+    probe = _Probe(model, inputs, analysis, sinks, set(owners.values()) - unread)
+    dead = unread | probe.dead()
+    units: dict[str, list[int]] = defaultdict(list)
+    for name, unit in sorted(dead):
+        units[name].append(unit)
+    kept = {n: why for n, zero in zeros.items() if (why := zero.why_not(n, dead, probe.alive))}
+    return Dead({n: np.array(u) for n, u in units.items()}, probe.folds, kept)
+
+
+@dc.dataclass(frozen=True, eq=False)
+class _Zeros:
+    """Which units of a group are zero where.
+
+    Args:
+        made: weight that makes the units → one boolean a unit.
+        unread: in all that takes them in.
+        silent: in anything else.
+    """
+
+    made: dict[str, np.ndarray]
+    unread: np.ndarray
+    silent: np.ndarray
+
+    @classmethod
+    def of(cls, group: Group, known: dict[str, Tensor]) -> _Zeros:
         zero = [(m, _zero_units(known[m.parameter], m)) for m in group.members if known[m.parameter].is_floating_point()]
+        none = np.zeros(group.units, bool)
         taking = [z for m, z in zero if m.role in ("consumer", "both")]
-        unread[group.name] = np.logical_and.reduce(taking) if taking else np.zeros(group.units, bool)
-        silent[group.name] = np.logical_or.reduce([z for m, z in zero if m.role != "consumer"]) & ~unread[group.name]
-    units, folds, kept = {n: np.flatnonzero(u) for n, u in unread.items()}, defaultdict(list), {}
-    if any(s.any() for s in silent.values()):
-        probe = _Probe(model, inputs, analysis, {n: s for n, s in silent.items() if s.any()})
-        for name, dead in probe.dead().items():
-            units[name] = np.union1d(units[name], dead)
-        folds, kept = probe.folds, probe.kept
-    return Dead({n: u for n, u in units.items() if len(u)}, dict(folds), kept)
+        unread = np.logical_and.reduce(taking) if taking else none
+        silent = np.logical_or.reduce([none, *(z for m, z in zero if m.role != "consumer")]) & ~unread
+        return cls({m.parameter: z for m, z in zero if m.role in ("producer", "both")}, unread, silent)
+
+    def why_not(self, name: str, dead: set[Owner], alive: dict[Owner, str]) -> str:
+        """Why units stay that a weight does not make; empty when there are none."""
+        zero = np.logical_or.reduce([np.zeros_like(self.unread), *self.made.values()])
+        left = [u for u in np.flatnonzero(zero).tolist() if (name, u) not in dead]
+        if not left:
+            return ""
+        silent = next((p for p, z in self.made.items() if z[left].any()), "")
+        loud = next((p for p, z in self.made.items() if not z[left].all()), "")
+        if loud:
+            return f"{_count(int(self.made[silent][left].sum()))} zero in {silent} but not in {loud}"
+        units = f"{len(left)} units" if len(left) > 1 else "a unit"
+        return f"the weights of {units} are zero, but {alive.get((name, left[0]), 'not all that takes them in')}"
+
+
+def _count(n: int) -> str:
+    return f"{n} units are" if n > 1 else "a unit is"
 
 
 def _zero_units(tensor: Tensor, m: Member) -> np.ndarray:
     """One boolean a unit: whether all its entries are zero."""
-    if tensor.is_meta:
-        return np.zeros(len(m.starts) - 1, bool)
     rows = tensor.detach().movedim(m.dim, 0).flatten(1) if tensor.dim() > 1 else tensor.detach().view(-1, 1)
     zero = (rows == 0).all(1).cpu().numpy()
     return np.logical_and.reduceat(zero[m.indices], m.starts[:-1])
 
 
 class _Probe:
-    """Runs the graph to see which units are constant."""
+    """Runs the graph to see which units are constant.
 
-    def __init__(self, model: nn.Module, inputs: ExampleInputs, analysis: Analysis, silent: dict[str, np.ndarray]) -> None:
-        self.model, self.inputs, self.analysis, self.silent = model, inputs, analysis, silent
-        self.kept: dict[str, str] = {}
-        self.folds: dict[str, list[tuple[str, int, Tensor]]] = defaultdict(list)
-        self.owner: dict[int, tuple[str, int]] = {}
-        for name, units in silent.items():
-            for u in np.flatnonzero(units):
-                self.owner[int(analysis.groups.atoms[name][u])] = (name, int(u))
-        self.values: dict[fx.Node, Any] = {}
-        self.alive: set[tuple[str, int]] = set()
-        self.constants: list[tuple[fx.Node, int, tuple[str, int], float]] = []
+    Args:
+        model, inputs, analysis: what is pruned.
+        sinks: where units are taken in.
+        candidates: the units.
+    """
 
-    def dead(self) -> dict[str, np.ndarray]:
+    def __init__(
+        self,
+        model: nn.Module,
+        inputs: ExampleInputs,
+        analysis: Analysis,
+        sinks: dict[fx.Node, list[Sink]],
+        candidates: set[Owner],
+    ) -> None:
+        self.model, self.inputs, self.analysis = model, inputs, analysis
+        self.sinks, self.candidates = sinks, candidates
+        self.alive: dict[Owner, str] = {}  # and what takes them in
+        self.folds = Folds()
+        self._values: dict[fx.Node, Tensor] = {}
+        self._needed = {s.operand for of_node in sinks.values() for s in of_node}
+        self._constants: list[tuple[Sink, int, Owner, float]] = []
+
+    def dead(self) -> set[Owner]:
         """The units that are constant, and can go."""
         random = torch.Generator().manual_seed(0)
-        for _ in range(_DRAWS):
+        draws = 12 if self.analysis.macs({}) * self.analysis.batch < _CHEAP else 3
+        for k in range(draws):
+            if self.candidates <= self.alive.keys():
+                return set()
             state = {n: _shaken(t, random) for n, t in tensors(self.model).items()}
-            interpret(self.analysis, self.model, self.inputs, state, watch=self._watch)
-        self.constants.clear()
+            interpret(self.analysis, self.model, changed(self.inputs, k), state, watch=self._watch, injective=True)
+        self._constants.clear()
         interpret(self.analysis, self.model, self.inputs, watch=self._watch)
-        for node, index, owner, value in self.constants:
-            if owner not in self.alive and abs(value) > 0:
-                self._fold(node, index, owner, value)
-        found: dict[str, list[int]] = defaultdict(list)
-        for owner in self.owner.values():
-            if owner not in self.alive:
-                found[owner[0]].append(owner[1])
-        self.folds = {b: kept for b, all_ in self.folds.items() if (kept := [f for f in all_ if (f[0], f[1]) not in self.alive])}
-        return {n: np.array(sorted(u)) for n, u in found.items()}
+        for sink, index, owner, value in self._constants:
+            if value and owner not in self.alive:
+                why = self.folds.add(self.analysis, sink, index, owner, value)
+                if why:
+                    self.alive[owner] = f"what is left of them is constant and {why}: prune their bias and norm too"
+        return self.candidates - self.alive.keys()
 
     def _watch(self, node: fx.Node, value: Any) -> None:
-        self.values[node] = value
-        if node.op != "call_function":
-            return
-        for x, dim, constant_will_do in _inputs_of(self.analysis, node):
-            labels = (self.analysis.labels.dims.get(x) or [0])[dim]
-            if not isinstance(labels, int) and isinstance(self.values.get(x), Tensor):
-                self._look(node, self.values[x], dim, labels, constant_will_do)
+        if node in self._needed and isinstance(value, Tensor):
+            self._values[node] = value
+        for sink in self.sinks.get(node, ()):
+            if sink.operand in self._values:
+                self._look(sink, self._values[sink.operand])
 
-    def _look(self, node: fx.Node, value: Tensor, dim: int, labels: np.ndarray, constant_will_do: bool) -> None:
-        rows = self.analysis.labels.atoms.resolve(labels, pinned=True)
-        flat = value.movedim(dim, 0).flatten(1)
+    def _look(self, sink: Sink, value: Tensor) -> None:
+        flat = value.movedim(sink.dim, 0).flatten(1) if value.dim() > 1 else value.view(-1, 1)
         low, high = flat.amin(1), flat.amax(1)
         constant = (high - low <= 1e-9 * torch.maximum(high.abs(), low.abs())).tolist()
-        for index, row in enumerate(rows.tolist()):
-            for atom in row:
-                owner = self.owner.get(atom)
-                if owner is None:
-                    continue
-                if not constant[index] or (not constant_will_do and float(high[index]) != 0):
-                    self.alive.add(owner)
-                else:
-                    self.constants.append((node, index, owner, float(flat[index, 0])))
-
-    def _fold(self, node: fx.Node, index: int, owner: tuple[str, int], value: float) -> None:
-        """Note what a constant adds to the bias of the layer that takes it in; without one the unit stays."""
-        names = self.analysis.recording.program.graph_signature
-        weight, bias = node.args[1], node.args[2] if len(node.args) > 2 else None
-        conv = getattr(node.target, "_opname", "") in _CONV
-        why = None
-        if getattr(node.target, "_opname", "") not in ("linear", *_CONV):
-            why = "is taken in by an operation without a bias"
-        elif not isinstance(bias, fx.Node) or bias.name not in names.inputs_to_parameters:
-            why = "is taken in by a layer without a bias"
-        elif not isinstance(weight, fx.Node) or weight.name not in names.inputs_to_parameters:
-            why = "meets a weight that forward computes"
-        elif conv and (any(_pads(node)) or _groups(node) > 1):
-            why = "is taken in by a convolution that pads with zeros, so that it is not constant at the border"
-        if why is not None:
-            self.alive.add(owner)
-            self.kept[owner[0]] = f"what is left of it is constant, but {why}: prune its bias and norm too"
-            return
-        assert isinstance(weight, fx.Node)
-        assert isinstance(bias, fx.Node)
-        column = tensors(self.model)[names.inputs_to_parameters[weight.name]].detach().double().select(1, index)
-        added = (column.flatten(1).sum(1) if column.dim() > 1 else column) * value
-        self.folds[names.inputs_to_parameters[bias.name]].append((*owner, added))
-
-
-def _pads(node: fx.Node) -> Iterator[bool]:
-    padding = node.args[4] if len(node.args) > 4 else 0
-    for p in padding if isinstance(padding, list | tuple) else [padding]:
-        yield bool(p)
-
-
-def _groups(node: fx.Node) -> int:
-    return int(node.args[6]) if len(node.args) > 6 else 1  # type: ignore[arg-type]
-
-
-def _inputs_of(analysis: Analysis, node: fx.Node) -> Iterator[tuple[fx.Node, int, bool]]:
-    """Dimensions that an operation sums over: the operand, the dimension, and whether a constant there is only a bias."""
-    name = getattr(node.target, "_opname", "")
-    weights = analysis.labels.weights
-    operands = [x for x in node.args if isinstance(x, fx.Node)]
-    if name == "linear" and operands[0] not in weights:
-        yield operands[0], -1, operands[1] in weights
-    elif name in _CONV:
-        taps = int(name[-2])
-        per_group = analysis.labels.shape(operands[1])[1]
-        if operands[0] not in weights and (_groups(node) == 1 or per_group > 1):
-            yield operands[0], -taps - 1, _groups(node) == 1
-    elif name in ("matmul", "mm", "bmm", "addmm", "baddbmm"):
-        left, right = operands[-2:]
-        for x, dim, other in ((left, -1, right), (right, -2 if len(analysis.labels.shape(right)) > 1 else -1, left)):
-            if x not in weights and other in weights:
-                yield x, dim, False
-    elif name in RULES and name != "scaled_dot_product_attention":
-        for x in operands:
-            if x not in weights:
-                for dim in range(len(analysis.labels.shape(x))):
-                    yield x, dim, False
+        for index, owner in sink.indices:
+            if owner not in self.candidates or owner in self.alive:
+                continue
+            if constant[index] and (sink.foldable or float(high[index]) == 0):
+                self._constants.append((sink, index, owner, float(flat[index, 0])))
+            else:
+                where = place(sink.node)
+                self.alive[owner] = (
+                    f"a bias, a norm or another branch gives them values that {operation(sink.node)} takes in"
+                    f"{f' ({where})' if where else ''}"
+                )
 
 
 def _shaken(tensor: Tensor, random: torch.Generator) -> Tensor:
@@ -194,13 +192,3 @@ def _shaken(tensor: Tensor, random: torch.Generator) -> Tensor:
     new = tensor.detach().double() * torch.exp(0.3 * noise)
     signs = (torch.rand(tensor.shape, generator=random) < 0.5).to(tensor.device)
     return new if bool((tensor >= 0).all()) else torch.where(signs, new, -new)
-
-
-def fold_into(folds: dict[str, list[tuple[str, int, Tensor]]], removed: dict[str, np.ndarray]) -> dict[str, Tensor]:
-    """What the removed units' constants add to each bias."""
-    gone = {(n, int(u)) for n, units in removed.items() for u in units}
-    return {
-        bias: total
-        for bias, parts in folds.items()
-        if (picked := [t for n, u, t in parts if (n, u) in gone]) and (total := torch.stack(picked).sum(0)) is not None
-    }

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
@@ -15,10 +14,10 @@ from ..core.errors import ModelError
 from .analysis import Analysis, Gone
 from .cut import masked, tensors
 from .interpret import interpret
-from .provenance import shapes_of_calls, tensors_of_call
-from .record import twice
-from .trace import ExampleInputs, batch_size
-from .verify import Answer, Failure, Run, answer, changed, difference
+from .record import numbers
+from .sizes import plain
+from .trace import ExampleInputs, batch_size, trace
+from .verify import Answer, Failure, Run, Step, answer, as_traced, changed, difference, first_line, one_more
 
 __all__ = ["TOLERANCE", "Reference"]
 
@@ -41,20 +40,11 @@ class Reference:
         self, model: nn.Module, example_inputs: ExampleInputs, analysis: Analysis, *, as_it_is: bool, narrow: bool
     ) -> None:
         self.model, self.analysis, self.as_it_is, self.narrow = model, analysis, as_it_is, narrow
-        given = example_inputs
-        if analysis.batch > 1 and batch_size(given) == 1:
-            given = twice(given, lambda x: changed((x,))[0])
-        self.inputs, self.more = given, self._more(given)
         self.meta = any(t.is_meta for t in tensors(model).values())
         self.sensitivity = math.nan
-        self._answers: list[tuple[Any, Answer]] = []
-        self._narrowed: list[list[Tensor]] = []
-
-    def _more(self, given: ExampleInputs) -> Any:
-        try:
-            return twice(given, lambda x: changed((x,))[0])
-        except ModelError:
-            return None
+        self._inputs = _two_sizes(example_inputs, analysis.batch)
+        self._answers: list[Answer] = []  # of the masked model, for each of the inputs
+        self._narrowed: list[list[Tensor]] = []  # the same from the graph, where norms are over fewer units
 
     def prepare(self, gone: Gone) -> None:
         """Run the masked model, before it is cut.
@@ -62,26 +52,31 @@ class Reference:
         Raises:
             ModelError: its output does not depend on its input, so that equality would prove nothing.
         """
-        if self.meta or (self.as_it_is and self._answers and not self.narrow):
+        narrow = self.narrow and self._averages(gone)
+        if self.meta or (self.as_it_is and self._answers and not narrow and not self._narrowed):
             return
         state = {} if self.as_it_is else masked(self.model, self.analysis, gone)
         with _state(self.model, state):
-            other = answer(self.model, changed(self.inputs))  # first, so that what forward computes once is there
-            self._answers = [(self.inputs, answer(self.model, self.inputs))]
-            if self.more is not None:
-                try:
-                    self._answers.append((self.more, answer(self.model, self.more)))
-                except Exception:  # a model may take one batch size only
-                    self.more = None
-        self.sensitivity = difference(other.tensors, self._answers[0][1].tensors)
+            other = answer(self.model, changed(self._inputs[0]))  # first, so that what forward computes once is there
+            self._answers = [answer(self.model, self._inputs[0])]
+            try:
+                self._answers += [answer(self.model, more) for more in self._inputs[1:]]
+            except Exception:  # a model may take one batch size only
+                del self._inputs[1:]
+        self.sensitivity = difference(other.tensors, self._answers[0].tensors)
         if not self.sensitivity > _SENSITIVE:
             raise ModelError(
                 f"the output changes by {self.sensitivity:.0e} when the inputs do, so that equal outputs would prove nothing; "
                 "give example_inputs to which the model responds (a pruned model may have collapsed: recalibrate its batch norms)"
             )
-        if self.narrow:
-            windows = [self.inputs] + ([_window(self.more, self.analysis.batch)] if self.more is not None else [])
+        self._narrowed = []
+        if narrow:
+            windows = [_last(x, self.analysis.batch) for x in self._inputs]
             self._narrowed = [interpret(self.analysis, self.model, w, state, narrow=gone) for w in windows]
+
+    def _averages(self, gone: Gone) -> bool:
+        """Whether a norm takes its mean or variance over what is gone."""
+        return any(not self.analysis.reader.stays(join.cells, gone).all() for join in self.analysis.labels.statistics)
 
     def compare(self, gone: Gone, other: nn.Module | None = None) -> float:
         """Run the smaller model, which the model has become or is another, and give the largest relative difference.
@@ -90,23 +85,22 @@ class Reference:
             Failure: it is another model.
         """
         if self.meta:
-            return self._sizes_only(gone)
-        shapes = shapes_of_calls(self.analysis, gone) if other is None else {}
+            self._trace(gone, other)
+            return math.nan
         error = 0.0
-        for k, (inputs, dense) in enumerate(self._answers):
+        for k, (inputs, dense) in enumerate(zip(self._inputs, self._answers, strict=True)):
             if other is None:
-                expect = shapes.get if k == 0 and self._aligned() else None
+                expect = self.analysis.reader.shapes(gone).get if k == 0 and self.aligned else None
                 small = answer(self.model, inputs, Run(dense.steps, expect))
             else:
                 small = _answer_of_graph(other, inputs)
-            pairs = self._pairs(k, small.tensors, dense.tensors)
-            error = max(error, *(difference(a, b) for a, b in pairs))
+            error = max(error, *(difference(a, b) for a, b in self._pairs(k, small.tensors, dense.tensors)))
         if not error < TOLERANCE:
             raise Failure(f"the smaller model would differ from the masked one by {error:.0e}")
         return error
 
     def _pairs(self, k: int, small: Sequence[Tensor], dense: Sequence[Tensor]) -> Iterator[tuple[Any, Any]]:
-        if not self.narrow:
+        if not self._narrowed:
             yield small, dense
             return
         batch = self.analysis.batch
@@ -116,31 +110,40 @@ class Reference:
             yield _rows(small, self._narrowed[0], slice(None, batch)), self._narrowed[0]
             yield _rows(small, self._narrowed[1], slice(-batch, None)), self._narrowed[1]
 
-    def _sizes_only(self, gone: Gone) -> float:
-        """Without values: whether forward runs, and gives the shapes it must."""
-        try:
-            answer(self.model, self.inputs, Run())
-        except Exception as e:
-            raise Failure(f"forward does not run: {str(e).splitlines()[0][:160] if str(e) else type(e).__name__}") from e
-        return math.nan
-
-    def _aligned(self) -> bool:
-        """Whether forward makes the calls that it made when it was traced."""
+    def _trace(self, gone: Gone, other: nn.Module | None) -> None:
+        """Without values: whether forward makes the same calls and gives the shapes it must, traced as the whole model was."""
+        if other is not None:
+            return
         calls = self.analysis.recording.calls
-        return [c.name for c in calls] == [s.name for s in self._answers[0][1].steps]
+        steps = [Step(c.name, tuple(plain(x) for x in numbers(c.name, c.args, c.kwargs)), c.outputs) for c in calls]
+        run = Run(steps, self.analysis.reader.shapes(gone).get, precise=False) if calls else None
+        try:
+            trace(self.model, self._inputs[0], dynamic_batch=False, observer=run)
+        except ModelError as e:
+            cause = e.__cause__
+            raise cause if isinstance(cause, Failure) else Failure(f"forward does not run: {first_line(e)}") from e
 
-    def labels(self, call: int | None) -> list[np.ndarray]:
-        """The labels of what a call takes and gives; none when the call is not known."""
-        if call is None or self.meta or not self._aligned():
-            return []
-        return tensors_of_call(self.analysis, call)
+    @property
+    def aligned(self) -> bool:
+        """Whether forward makes the calls that it made when it was traced."""
+        calls = [c.name for c in self.analysis.recording.calls]
+        return bool(calls) and (self.meta or calls == [s.name for s in self._answers[0].steps])
+
+
+def _two_sizes(example_inputs: ExampleInputs, batch: int) -> list[Any]:
+    """The inputs at the traced batch size, and with one example more where that can be made."""
+    try:
+        given = as_traced(example_inputs, batch)
+        return [given, one_more(given)]
+    except (ModelError, RuntimeError):
+        return [example_inputs]
 
 
 def _answer_of_graph(graph: nn.Module, inputs: ExampleInputs) -> Answer:
     try:
         return answer(graph, inputs)
     except Exception as e:
-        raise Failure(f"the smaller graph does not run: {str(e).splitlines()[0][:160] if str(e) else type(e).__name__}") from e
+        raise Failure(f"the smaller graph does not run: {first_line(e)}") from e
 
 
 @contextmanager
@@ -157,7 +160,7 @@ def _state(model: nn.Module, state: dict[str, Tensor]) -> Iterator[None]:
             tensor.data = data
 
 
-def _window(inputs: Any, batch: int) -> Any:
+def _last(inputs: Any, batch: int) -> Any:
     """The last examples."""
     whole = batch_size(inputs)
     return pytree.tree_map(lambda x: x[-batch:] if isinstance(x, Tensor) and x.dim() and x.shape[0] == whole else x, inputs)

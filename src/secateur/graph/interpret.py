@@ -7,18 +7,21 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, fx, nn
-from torch.export.graph_signature import InputKind
+from torch.export.graph_signature import InputKind, OutputKind
 from torch.utils import _pytree as pytree
 
 from .cut import tensors
 from .trace import ExampleInputs, split_inputs
-from .verify import double
+from .verify import as_traced, double, tensors_of
 from .views import Labels, reshape
 
 if TYPE_CHECKING:
     from .analysis import Analysis, Gone
 
 __all__ = ["interpret"]
+
+_FLAT = frozenset({"relu", "relu6", "hardtanh", "hardsigmoid", "hardswish", "hardshrink", "softshrink", "threshold", "clamp",
+                   "clamp_min", "clamp_max"})  # fmt: skip
 
 
 def interpret(
@@ -29,8 +32,9 @@ def interpret(
     *,
     narrow: Gone | None = None,
     watch: Callable[[fx.Node, Any], None] | None = None,
+    injective: bool = False,
 ) -> list[Tensor]:
-    """What the traced graph gives for some inputs of the traced sizes.
+    """What the traced graph gives for some inputs of the traced sizes; one example alone gets a second one.
 
     Args:
         analysis: of the model.
@@ -39,10 +43,12 @@ def interpret(
         state: parameters and buffers to use instead, by name.
         narrow: indices over which normalisations take no mean or variance.
         watch: called with every node and its value.
+        injective: activations that give one value for many, such as a ReLU, are straight lines instead, through the same
+            point at 0: what comes out constant is so for other reasons than chance.
     """
     program = analysis.recording.program
     known = {**tensors(model), **(state or {})}
-    given = iter(pytree.tree_leaves(split_inputs(inputs)))
+    given = iter(pytree.tree_leaves(split_inputs(as_traced(inputs, analysis.batch))))
     values = []
     for spec in program.graph_signature.input_specs:
         if spec.kind in (InputKind.PARAMETER, InputKind.BUFFER):
@@ -52,17 +58,22 @@ def interpret(
         else:
             values.append(program.constants[str(spec.target)])
     with torch.no_grad():
-        out = _Interpreter(program.graph_module, analysis, narrow, watch).run(*pytree.tree_map(double, values))
+        out = _Interpreter(program.graph_module, analysis, narrow, watch, injective).run(*pytree.tree_map(double, values))
     outputs = zip(program.graph_signature.output_specs, pytree.tree_leaves(out), strict=False)
-    return [x for spec, x in outputs if spec.kind.name == "USER_OUTPUT" and isinstance(x, Tensor) and x.is_floating_point()]
+    return list(tensors_of([x for spec, x in outputs if spec.kind is OutputKind.USER_OUTPUT]))
 
 
 class _Interpreter(fx.Interpreter):
     def __init__(
-        self, module: fx.GraphModule, analysis: Analysis, narrow: Gone | None, watch: Callable[[fx.Node, Any], None] | None
+        self,
+        module: fx.GraphModule,
+        analysis: Analysis,
+        narrow: Gone | None,
+        watch: Callable[[fx.Node, Any], None] | None,
+        injective: bool,
     ) -> None:
         super().__init__(module)
-        self.analysis, self.narrow, self.watch = analysis, narrow, watch
+        self.analysis, self.narrow, self.watch, self.injective = analysis, narrow, watch, injective
         self.norms = {j.node for j in analysis.labels.statistics} if narrow is not None else set()
 
     def run_node(self, n: fx.Node) -> Any:
@@ -76,8 +87,12 @@ class _Interpreter(fx.Interpreter):
     def call_function(self, target: Any, args: Any, kwargs: Any) -> Any:
         if isinstance(target, torch._ops.HigherOrderOperator):
             at = next(k for k, a in enumerate(args) if isinstance(a, fx.GraphModule))
-            return _Interpreter(args[at], self.analysis, self.narrow, self.watch).run(*args[at + 1 :])
+            return _Interpreter(args[at], self.analysis, self.narrow, self.watch, self.injective).run(*args[at + 1 :])
         args, kwargs = pytree.tree_map(double, (args, kwargs))
+        name = getattr(target, "_opname", "")
+        if self.injective and name.rstrip("_") in _FLAT:
+            line = target(torch.zeros_like(args[0]), *args[1:], **kwargs) + 1.37 * args[0]
+            return args[0].copy_(line) if name.endswith("_") else line
         return target(*args, **kwargs)
 
     def _narrowed(self, n: fx.Node) -> Any:
@@ -104,8 +119,9 @@ class _Interpreter(fx.Interpreter):
         if name in ("layer_norm", "rms_norm", "native_layer_norm", "_fused_rms_norm"):
             return (args[0], list(args[0].shape[-len(args[1]) :]), *args[2:])
         if name == "group_norm":
+            x = n.args[0]
             assert self.narrow is not None
-            assert isinstance(x := n.args[0], fx.Node)
+            assert isinstance(x, fx.Node)
             labels, size = self.analysis.labels.dims[x][1], self.analysis.labels.shape(x)[1]
             if not isinstance(labels, int):
                 whole = reshape(self.analysis.labels.atoms, [labels], [size], [args[1], size // args[1]])[0]

@@ -3,72 +3,112 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 from torch import nn
 
 from ..core.errors import FormatError
 from .sizes import Slot
-from .slots import write
+from .skip import Skip
+from .slots import _OWN, NOTE, read, write
 
-__all__ = ["from_plain", "note", "noted", "to_plain"]
+__all__ = ["Changes", "forget_", "from_plain", "is_shrunken", "noted", "reshape_", "to_plain"]
 
-_NOTE = "_secateur_shape"
+Changes: TypeAlias = Mapping[Slot, tuple[int, int]]
+"""Slot → its value in a newly made model, and its value in the shrunken one."""
 
-
-def note(model: nn.Module, changes: Mapping[Slot, int]) -> None:
-    """Remember changed integers in the model, beside those of an earlier shrinking."""
-    if changes:
-        model.__dict__[_NOTE] = {**noted(model), **changes}
+_MOST = 2**63
 
 
-def noted(model: nn.Module) -> dict[Slot, int]:
-    """The integers of a model that shrinking has changed, with their values; empty for one that is as it was made.
+def is_shrunken(model: nn.Module) -> bool:
+    """Whether units or blocks have been cut out of a model, or of a part of it.
+
+    Example:
+        >>> is_shrunken(nn.Linear(2, 2))
+        False
+    """
+    return any(NOTE in vars(m) or isinstance(m, Skip) for m in model.modules())
+
+
+def forget_(model: nn.Module) -> None:
+    """Take a model for one that was made as it is: what it was before it was shrunken is no longer known."""
+    for module in model.modules():
+        vars(module).pop(NOTE, None)
+
+
+def noted(model: nn.Module) -> dict[Slot, tuple[int, int]]:
+    """The integers of a model that shrinking has changed, once or several times: as it was made, and now.
 
     Example:
         >>> noted(nn.Linear(2, 2))
         {}
     """
-    return dict(model.__dict__.get(_NOTE, {}))
+    found = {}
+    for name, module in model.named_modules():
+        for keys, dense in vars(module).get(NOTE, {}).items():
+            slot = Slot(name, keys)
+            found[slot] = dense, read(model, slot)
+    return {slot: (dense, now) for slot, (dense, now) in found.items() if dense != now}
 
 
-def to_plain(changes: Mapping[Slot, int]) -> list[list[Any]]:
-    """Changed integers as JSON holds them: ``[[module, [keys], value]]``.
+def to_plain(changes: Changes) -> list[list[Any]]:
+    """Changed integers as JSON holds them: ``[[module, [keys], before, after]]``.
 
     Example:
-        >>> to_plain({Slot("fc", ("in_features",)): 3})
-        [['fc', ['in_features'], 3]]
+        >>> to_plain({Slot("fc", ("in_features",)): (5, 3)})
+        [['fc', ['in_features'], 5, 3]]
     """
-    return [[s.module, list(s.keys), v] for s, v in changes.items()]
+    return [[s.module, list(s.keys), before, after] for s, (before, after) in changes.items()]
 
 
-def from_plain(plain: Any) -> dict[Slot, int]:
+def from_plain(plain: Any) -> dict[Slot, tuple[int, int]]:
     """And back.
 
     Raises:
-        FormatError: it is something else.
+        FormatError: it is something else; without the name of the file.
     """
     changes = {}
-    for entry in plain if isinstance(plain, list) else [None]:
+    for entry in plain if isinstance(plain, list) else [plain]:
         match entry:
-            case [str() as module, [*keys], int() as value] if keys and all(type(k) in (str, int) for k in keys):
-                changes[Slot(module, tuple(keys))] = value
+            case [str() as module, [*keys], before, after] if _are_keys(keys) and _is_size(before) and _is_size(after):
+                changes[Slot(module, tuple(keys))] = before, after
             case _:
-                raise FormatError(f"the file's shape plan holds {str(entry)[:80]!r}; expected [module, [keys], integer]")
+                raise FormatError(
+                    f"has a damaged shape plan: {str(entry)[:60]!r} is not [module, [keys], before, after]; save the model again"
+                )
     return changes
 
 
-def reshape_(model: nn.Module, changes: Mapping[Slot, int]) -> None:
+def _are_keys(keys: list[Any]) -> bool:
+    return bool(keys) and type(keys[0]) is str and keys[0] not in _OWN and all(type(k) in (str, int) for k in keys)
+
+
+def _is_size(value: Any) -> bool:
+    return type(value) is int and -_MOST <= value < _MOST
+
+
+def reshape_(model: nn.Module, changes: Changes) -> None:
     """Give a newly made model the integers of a shrunken one.
 
+    Args:
+        model: of the class and settings that were saved; one that has the new integers already, or has been shrunken
+            otherwise since, will do.
+        changes: as ``noted`` gives them.
+
     Raises:
-        FormatError: the model has no such attribute: it is of another class than the one that was saved.
+        FormatError: the model has no such integers, or others: it is another model. Nothing is changed then.
     """
-    try:
-        write(model, changes)
-    except (AttributeError, KeyError, IndexError, TypeError) as e:
-        raise FormatError(
-            f"the shape plan changes {', '.join(str(s) for s in list(changes)[:3])}, …, but {type(model).__name__} has no "
-            f"such attribute ({e}); give a model of the class and settings that was saved"
-        ) from e
-    note(model, changes)
+    mine = noted(model)
+    for slot, (before, after) in changes.items():
+        try:
+            value = read(model, slot)
+        except (AttributeError, KeyError, IndexError, TypeError):
+            value = None
+        if type(value) is not int:
+            raise FormatError(f"holds another model: it changes {slot}, which {type(model).__name__} does not have as an integer")
+        if value != after and mine.get(slot, (value,))[0] != before:
+            raise FormatError(
+                f"holds another model: it changes {slot} from {before} to {after}, and the model given has {value}; "
+                "build it with the settings it was made with before it was shrunken"
+            )
+    write(model, {slot: after for slot, (_, after) in changes.items()})

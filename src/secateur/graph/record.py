@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses as dc
 import logging
-from collections.abc import Callable
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -14,11 +14,12 @@ from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 
 from ..core.errors import ModelError
-from .sizes import Axis, Notes, Size, Slot, plain
+from .sizes import Axis, Notes, Size, Slot, expression_of, plain
 from .slots import follow
-from .trace import ExampleInputs, batch_size, trace
+from .source import here
+from .trace import ExampleInputs, batch_size, plain_inputs, trace
 
-__all__ = ["LOOKS", "Call", "Recorder", "Recording", "record", "twice"]
+__all__ = ["LOOKS", "Call", "Recorder", "Recording", "Shape", "numbers", "record"]
 
 LOOKS = frozenset({"__get__", "size", "dim", "ndimension", "stride", "numel", "nelement", "__len__", "is_contiguous",
                     "is_floating_point", "is_complex", "element_size", "get_device", "storage_offset"})  # fmt: skip
@@ -33,17 +34,36 @@ class Call:
         args: positional arguments; tensors as their shapes, sizes with their provenance.
         kwargs: keyword arguments, likewise.
         outputs: shapes of the tensors it returns.
+        place: ``file.py:line``, empty where no Python but PyTorch's makes it.
     """
 
     name: str
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
-    outputs: tuple[tuple[int, ...], ...]
+    args: tuple[Any, ...] = ()
+    kwargs: dict[str, Any] = dc.field(default_factory=dict)
+    outputs: tuple[tuple[int, ...], ...] = ()
+    place: str = ""
 
-    @property
-    def floats(self) -> list[float]:
-        """The floating-point arguments, such as the scale of an attention."""
-        return [x for x in pytree.tree_leaves((self.args, self.kwargs)) if isinstance(x, float)]
+
+_ARITHMETIC = frozenset({"add", "sub", "subtract", "mul", "multiply", "div", "divide", "true_divide", "truediv", "floor_divide",
+                         "floordiv", "remainder", "fmod", "mod", "pow", "float_power", "clamp", "clip", "clamp_min", "clamp_max",
+                         "eq", "ne", "lt", "le", "gt", "ge", "where"})  # fmt: skip
+_FILLS = {"tensor": 0, "as_tensor": 0, "scalar_tensor": 0, "full": 1, "full_like": 1, "fill": 1, "new_full": 2, "masked_fill": 2}
+
+
+def numbers(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[Any]:
+    """The arguments of a call that it computes with: floating-point ones, and integers that are no sizes or positions.
+
+    Example:
+        >>> numbers("__rtruediv__", (torch.ones(2), 3), {}), numbers("view", (torch.ones(2), 1, 2), {})
+        ([3], [])
+    """
+    core = name.strip("_")
+    if core in _ARITHMETIC or core[1:] in _ARITHMETIC:  # __radd__, __iadd__
+        counted: Any = (args, kwargs)
+    else:
+        counted = (args[_FILLS[core] :] if core in _FILLS else (), kwargs.get("fill_value"), kwargs.get("value"))
+    integers = [x for x in pytree.tree_leaves(counted) if isinstance(x, int) and not isinstance(x, bool)]
+    return integers + [x for x in pytree.tree_leaves((args, kwargs)) if isinstance(x, float)]
 
 
 class Shape(tuple[int, ...]):
@@ -77,14 +97,16 @@ class Recorder(TorchFunctionMode):
         if name in LOOKS:
             return self._look(name, func(*pytree.tree_map(plain, args), **pytree.tree_map(plain, kwargs)), args)
         number = len(self.calls)
-        self.calls.append(Call(name, (), {}, ()))
-        given = pytree.tree_map(self._described, (args, kwargs))
+        self.calls.append(Call(name))
+        self.notes.number(*(expression_of(x) for x in numbers(name, args, kwargs)))
+        given_args, given_kwargs = pytree.tree_map(self._described, (args, kwargs))
         with traceback.annotate({"call": number}):
             out = func(*pytree.tree_map(plain, args), **pytree.tree_map(plain, kwargs))
         tensors = [x for x in pytree.tree_leaves(out) if isinstance(x, Tensor)]
         for k, tensor in enumerate(tensors):
             self._sources[id(tensor)] = ((number, k), tensor)
-        self.calls[number] = Call(name, *given, tuple(tuple(int(s) for s in t.shape) for t in tensors))
+        shapes = tuple(tuple(int(s) for s in t.shape) for t in tensors)
+        self.calls[number] = Call(name, given_args, given_kwargs, shapes, here())
         return out
 
     def _described(self, x: Any) -> Any:
@@ -134,13 +156,14 @@ def record(model: nn.Module, example_inputs: ExampleInputs) -> Recording:
     Raises:
         ModelError: the model cannot be traced.
     """
+    example_inputs = plain_inputs(example_inputs)
     try:
         batch = batch_size(example_inputs)
     except ModelError:
         return _record(model, example_inputs, 1)
     if batch == 1:
         try:
-            return _record(model, twice(example_inputs), 2)
+            return _record(model, _twice(example_inputs), 2)
         except ModelError:
             logging.getLogger(__name__).debug("%s takes no two examples", type(model).__name__, exc_info=True)
     return _record(model, example_inputs, batch)
@@ -166,13 +189,11 @@ def _graphs(module: fx.GraphModule) -> list[fx.Graph]:
     return [m.graph for m in module.modules() if isinstance(m, fx.GraphModule)]
 
 
-def twice(example_inputs: ExampleInputs, change: Callable[[Tensor], Tensor] = lambda x: x) -> Any:
-    """The inputs with one example more: the first again, after ``change``."""
+def _twice(example_inputs: ExampleInputs) -> Any:
+    """The inputs with their first example once more."""
     batch = batch_size(example_inputs)
 
     def more(x: Any) -> Any:
-        if isinstance(x, Tensor) and x.dim() and x.shape[0] == batch:
-            return torch.cat([x, change(x[:1])])
-        return x
+        return torch.cat([x, x[:1]]) if isinstance(x, Tensor) and x.dim() and x.shape[0] == batch else x
 
     return pytree.tree_map(more, example_inputs)

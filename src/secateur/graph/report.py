@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from .sizes import Slot
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.console import Group
 
 __all__ = ["Shrunk"]
 
@@ -40,11 +40,13 @@ class Shrunk:
     units: Mapping[str, int] = dc.field(default_factory=dict, repr=False)
     skipped: tuple[str, ...] = ()
 
-    def __rich__(self) -> Table:
+    def __rich__(self) -> Group:
+        from rich.console import Group
         from rich.table import Table
+        from rich.text import Text
 
-        table = Table(title=self._title(), title_justify="left", box=None, padding=(0, 2), title_style="bold")
-        table.add_column("group")
+        table = Table(box=None, padding=(0, 2), header_style="bold")
+        table.add_column("group", overflow="fold")
         table.add_column("units", justify="right")
         table.add_column("left", justify="right")
         table.add_column("stayed because", overflow="fold")
@@ -53,10 +55,12 @@ class Shrunk:
         for name in dict.fromkeys([*self.cut, *self.kept]):
             before, cut = self.units.get(name, 0), self.cut.get(name, 0)
             table.add_row(name, str(before), str(before - cut), self.kept.get(name, ""))
-        return table
+        return Group(Text(self._title(), style="bold"), *([table] if table.row_count else []))
 
     def _title(self) -> str:
         (m0, m1), (p0, p1) = self.macs, self.params
+        if not self.cut and not self.skipped:
+            return f"nothing was cut: {p0:,} parameters, {m0:,} multiply-adds"
         check = f"checked equal to {self.error:.0e}" if self.error == self.error else "not checked: the weights have no values"
         return (
             f"parameters {p0:,} → {p1:,} ({p0 / max(p1, 1):.2f}× fewer), multiply-adds {m0:,} → {m1:,} "

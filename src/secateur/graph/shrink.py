@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses as dc
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Literal, overload
 
 import numpy as np
@@ -12,19 +12,12 @@ from torch import fx, nn
 from ..core.errors import ModelError
 from .analysis import Analysis, Removed, analyse
 from .branches import LAYERS, additions, find_branches
-from .cut import Cut
-from .dead import Dead, dead_units, fold_into
-from .equal import Reference
-from .plan import note
 from .report import Shrunk
+from .shrinking import Shrinking
 from .skip import skip_dead_, zero_
-from .solve import Conflict, solve
-from .trace import ExampleInputs, unwrap
-from .verify import Failure
+from .trace import ExampleInputs, plain_inputs, unwrap
 
 __all__ = ["Shrinking", "Shrunk", "shrink_"]
-
-_ATTEMPTS = 200
 
 
 @overload
@@ -76,7 +69,7 @@ def shrink_(
         >>> mlp[0], mlp[2].weight.shape, shrunk.error < 1e-10
         (Linear(in_features=4, out_features=5, bias=True), torch.Size([2, 5]), True)
     """
-    model = unwrap(model)
+    model, example_inputs = unwrap(model), plain_inputs(example_inputs)
     if as_graph:
         from .regraph import smaller_graph
 
@@ -102,127 +95,3 @@ def _skip(model: nn.Module, example_inputs: ExampleInputs, analysis: Analysis, b
             raise ModelError(f"the model has {len(known)} residual branches; the plan removes {chosen}")
         zero_(model, [known[k] for k in chosen])
     return skip_dead_(model, example_inputs, additions(analysis))
-
-
-class Shrinking:
-    """One call of :func:`shrink_`: what is still to be removed, and why the rest stays."""
-
-    def __init__(
-        self, model: nn.Module, example_inputs: ExampleInputs, analysis: Analysis, plan: Removed | None, narrow_norms: bool
-    ) -> None:
-        self.model, self.analysis, self.narrow = model, analysis, narrow_norms
-        found = dead_units(model, example_inputs, analysis) if plan is None else Dead(analysis.units(plan), {}, {})
-        self.folds, self.kept = found.folds, dict(found.kept)
-        self.reference = Reference(model, example_inputs, analysis, as_it_is=plan is None, narrow=narrow_norms)
-        self.removed = self._none_empty(self._allowed(found.units))
-
-    def run(self) -> Shrunk:
-        """Try, and put back what does not fit, until the rest does."""
-        before = self.analysis.macs({}), self.analysis.params({})
-        error, changes = 0.0, {}
-        for _ in range(_ATTEMPTS):
-            if not self.removed:
-                break
-            result = self.attempt(self.removed)
-            if not isinstance(result, Conflict | Failure):
-                error, changes = result.error, result.changes
-                break
-            self.removed = self._none_empty(self._less(result))
-        else:
-            raise ModelError(f"nothing fits together after {_ATTEMPTS} attempts; give a plan of fewer groups")
-        note(self.model, changes)
-        after = self.analysis.macs(self.removed), self.analysis.params(self.removed)
-        cut = {n: len(u) for n, u in self.removed.items()}
-        units = {g.name: g.units for g in self.analysis.groups}
-        sensitivity = self.reference.sensitivity
-        return Shrunk(cut, self.kept, error, sensitivity, (before[0], after[0]), (before[1], after[1]), changes, units)
-
-    def attempt(self, removed: dict[str, np.ndarray]) -> Cut | Conflict | Failure:
-        """The smaller model, made and checked; or what does not fit, with the model as it was."""
-        gone = self.analysis.gone(removed)
-        changes, conflicts = solve(self.analysis, self.model, gone)
-        if conflicts:
-            return conflicts[0]
-        folds = fold_into(self.folds, removed)
-        self.reference.prepare(gone)
-        cut = Cut(self.model, self.analysis, gone, changes, folds)
-        try:
-            cut.error = self.reference.compare(gone)
-            cut.settle()
-        except Failure as failure:
-            cut.undo()
-            return failure
-        except BaseException:
-            cut.undo()
-            raise
-        return cut
-
-    # ---------------------------------------------------------------- what may go
-
-    def _allowed(self, removed: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        allowed = {}
-        for name, units in removed.items():
-            group = self.analysis.groups[name]
-            if group.statistics and not self.narrow:
-                self.kept[name] = f"{group.statistics[0]} averages over its units (narrow_norms=True removes them all the same)"
-            else:
-                allowed[name] = units
-        return allowed
-
-    def _none_empty(self, removed: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """No dimension may become empty; several groups can share one."""
-        sizes = self.analysis.groups.shapes
-        while removed:
-            shapes = self.analysis.shapes(removed)
-            empty = next((n for n, s in shapes.items() if 0 in s and 0 not in sizes.get(n, ())), None)
-            if empty is None:
-                break
-            groups = [g for g in self.analysis.groups.of(empty) if g.name in removed]
-            most = max(groups, key=lambda g: len(removed[g.name]) / g.units)
-            self.kept[most.name] = "one unit stays: a dimension cannot be empty"
-            removed = _without(removed, {most.name: len(removed[most.name]) - 1})
-        return removed
-
-    def _less(self, problem: Conflict | Failure) -> dict[str, np.ndarray]:
-        """What to try next: groups that must agree made equally small, others put back."""
-        labels = problem.labels if isinstance(problem, Conflict) else self.reference.labels(problem.call)
-        hit = self._hit(labels)
-        counts = {n: len(self.removed.get(n, ())) for n in hit}
-        if len({self.analysis.groups[n].units for n in hit}) == 1 and len(set(counts.values())) > 1:
-            fewest = min(counts, key=lambda n: counts[n])
-            least = counts[fewest]
-            for name, count in counts.items():
-                if count > least:
-                    self.kept[name] = f"{count - least} units stay, as many as of {fewest}: {problem.text}"
-            return _without(self.removed, dict.fromkeys(hit, least))
-        blamed = [n for n in hit if n in self.removed] or self._culprits()
-        for name in blamed:
-            self.kept[name] = problem.text
-        return {n: u for n, u in self.removed.items() if n not in blamed}
-
-    def _hit(self, labels: list[np.ndarray]) -> list[str]:
-        """The groups with a unit among these labels."""
-        resolve = self.analysis.labels.atoms.resolve
-        atoms = np.unique(np.concatenate([resolve(x, pinned=True).ravel() for x in labels])) if labels else np.zeros(0, np.int64)
-        return [g.name for g in self.analysis.groups.prunable if np.isin(self.analysis.groups.atoms[g.name], atoms).any()]
-
-    def _culprits(self) -> list[str]:
-        """The groups of a half that fails by itself, down to one group; all of them when only both halves together fail."""
-        names = list(self.removed)
-        while len(names) > 1:
-            halves = names[: len(names) // 2], names[len(names) // 2 :]
-            for half in halves:
-                result = self.attempt({n: self.removed[n] for n in half})
-                if isinstance(result, Conflict | Failure):
-                    names = half
-                    break
-                result.undo()
-            else:
-                return names
-        return names
-
-
-def _without(removed: dict[str, np.ndarray], most: Mapping[str, int]) -> dict[str, np.ndarray]:
-    """The same with at most so many units of some groups; the first ones stay in the model."""
-    fewer = {n: u[len(u) - min(most.get(n, len(u)), len(u)) :] for n, u in removed.items()}
-    return {n: u for n, u in fewer.items() if len(u)}

@@ -7,6 +7,8 @@ import operator
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from typing import Any, TypeAlias
 
+from .source import here
+
 __all__ = ["Axis", "Expression", "Notes", "Size", "Slot", "axes", "evaluate", "plain", "show", "slots"]
 
 
@@ -50,10 +52,20 @@ _OPERATIONS: dict[str, Callable[[Any, Any], Any]] = {
 
 @dc.dataclass
 class Notes:
-    """What was seen of sizes while forward ran: those that turned out equal when compared, and those made a float of."""
+    """What was seen of sizes while forward ran.
+
+    Args:
+        equal: those that turned out equal when compared.
+        numbers: those that were computed with, as the scale of an attention is from the size of a head, and where.
+    """
 
     equal: list[tuple[Expression, Expression]] = dc.field(default_factory=list)
-    floats: set[Slot | Axis] = dc.field(default_factory=set)
+    numbers: dict[Slot | Axis, str] = dc.field(default_factory=dict)
+
+    def number(self, *expressions: Expression) -> None:
+        """Note sizes that have become a number in the caller's line."""
+        for leaf in leaves(expressions):
+            self.numbers.setdefault(leaf, here())
 
 
 class Size(int):
@@ -80,11 +92,13 @@ class Size(int):
         return int.__int__(self)
 
     def __float__(self) -> float:
-        self.notes.floats |= leaves(self.expression)
+        self.notes.number(self.expression)
         return float(int.__int__(self))
 
     def __neg__(self) -> Size:
-        return Size(-int.__int__(self), ("sub", 0, self.expression), self.notes)
+        e = self.expression
+        back = isinstance(e, tuple) and e[:2] == ("sub", 0)
+        return Size(-int.__int__(self), e[2] if back else ("sub", 0, e), self.notes)  # type: ignore[index]
 
     def __pos__(self) -> Size:
         return self
@@ -126,7 +140,7 @@ def _combine(name: str, a: Any, b: Any, notes: Notes) -> Any:
     value = _OPERATIONS[name](plain(a), plain(b))
     if isinstance(value, int):
         return Size(value, (name, expression_of(a), expression_of(b)), notes)
-    notes.floats |= leaves(expression_of(a)) | leaves(expression_of(b))
+    notes.number(expression_of(a), expression_of(b))
     return value
 
 
@@ -152,16 +166,16 @@ def expression_of(x: Any) -> Any:
     return x.expression if isinstance(x, Size) else x
 
 
-def leaves(e: Expression) -> set[Slot | Axis]:
-    """The slots and axes in an expression."""
+def leaves(e: Expression | tuple[Expression, ...]) -> set[Slot | Axis]:
+    """The slots and axes in an expression, or in several."""
     return set(_leaves(e))
 
 
-def _leaves(e: Expression) -> Iterator[Slot | Axis]:
+def _leaves(e: Any) -> Iterator[Slot | Axis]:
     if isinstance(e, Slot | Axis):
         yield e
     elif isinstance(e, tuple):
-        for part in e[1:]:
+        for part in e:
             yield from _leaves(part)
 
 
@@ -195,4 +209,4 @@ def show(e: Expression) -> str:
     if isinstance(e, tuple):
         signs = {"add": "+", "sub": "-", "mul": "*", "floordiv": "//", "mod": "%", "pow": "**", "truediv": "/"}
         return f"({show(e[1])} {signs[e[0]]} {show(e[2])})"
-    return f"size({e.dim}) = {e.size}" if isinstance(e, Axis) else str(e)
+    return f"shape[{e.dim}]" if isinstance(e, Axis) else str(e)

@@ -15,8 +15,9 @@ from torch import nn
 
 from .sizes import Notes, Size, Slot
 
-__all__ = ["follow", "read", "write"]
+__all__ = ["NOTE", "follow", "read", "write"]
 
+NOTE = "_secateur_shape"  # in every module of a shrunken model: the integers it was made with, by their keys
 _OWN = frozenset(nn.Module().__dict__)  # what every module has
 _DEEP, _LONG = 4, 200  # how far into nested containers, and how long they may be
 _NO_HOLDERS = (
@@ -112,6 +113,9 @@ def read(model: nn.Module, slot: Slot) -> Any:
 def write(model: nn.Module, changes: Mapping[Slot, int]) -> None:
     """Set slots; what several modules share is copied for those that change it, unless they all set it alike.
 
+    The values that slots had when the model was made are noted in its modules, plain tuples and integers, so that copies,
+    pickles and parts of a shrunken model know them too.
+
     Example:
         >>> model = nn.Sequential(nn.Linear(3, 2))
         >>> write(model, {Slot("0", ("in_features",)): 1})
@@ -121,6 +125,11 @@ def write(model: nn.Module, changes: Mapping[Slot, int]) -> None:
     by_module: dict[str, dict[tuple[str | int, ...], int]] = defaultdict(dict)
     for slot, value in changes.items():
         by_module[slot.module][slot.keys] = value
+    for module in model.modules():
+        vars(module).setdefault(NOTE, {})
+    for name, keys in by_module.items():
+        own = vars(model.get_submodule(name))
+        own[NOTE] = {k: read(model, Slot(name, k)) for k in keys} | own[NOTE]
     for key, holder, modules in list(_shared(model)):
         wanted = [{k[1:]: v for k, v in by_module[m].items() if k[0] == key} for m in modules]
         if wanted[0] and all(w == wanted[0] for w in wanted):  # all agree: one copy serves them all, so it stays shared

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import nn
 
-from .provenance import dims_read, touched, unequal
-from .sizes import Axis, Expression, Slot, evaluate, show, slots
+from .provenance import read_off, unequal
+from .sizes import Axis, Expression, Slot, axes, evaluate, show, slots
 
 if TYPE_CHECKING:
     from .analysis import Analysis, Gone
@@ -39,7 +39,7 @@ class Conflict:
 class _Equation:
     left: Expression
     right: Expression
-    read: Mapping[Slot | Axis, int]
+    read: dict[Axis, int]
     labels: list[np.ndarray]
     call: int | None
     soft: bool = False  # a comparison that held
@@ -48,7 +48,7 @@ class _Equation:
         return (slots(self.left) | slots(self.right)) - known.keys()
 
     def holds(self, values: Mapping[Slot, int]) -> bool:
-        both = {**self.read, **values}
+        both: dict[Any, int] = {**self.read, **values}
         try:
             return bool(evaluate(self.left, both) == evaluate(self.right, both))
         except ArithmeticError:
@@ -61,72 +61,80 @@ def solve(analysis: Analysis, model: nn.Module, gone: Gone) -> tuple[dict[Slot, 
     Equations with one unknown are solved by trying, its present value first; where all have several unknowns, one of
     them keeps its value.
     """
-    recording, p = analysis.recording, analysis.labels
-    dense = recording.slots
-    conflicts = [
-        Conflict("its parts would not be equal", [x for x in labels if not isinstance(x, int)], number)
-        for number, labels in unequal(recording, p, gone)
-    ]
+    dense = analysis.recording.slots
+    conflicts = [Conflict(text, labels, number) for number, text, labels in unequal(analysis.reader, gone)]
     todo = list(_equations(analysis, model, gone))
     values: dict[Slot, int] = {}
     by: dict[Slot, _Equation] = {}
     while todo:
-        progress, rest = False, []
+        rest = []
         for equation in todo:
             unknown = equation.unknown(values)
             if len(unknown) > 1:
                 rest.append(equation)
-                continue
-            progress = True
-            if unknown:
-                slot = unknown.pop()
-                found = _find(equation, slot, values, dense[slot])
-                if found is not None:
-                    values[slot], by[slot] = found, equation
-                    continue
-            elif equation.holds(values):
-                continue
-            if not equation.soft:
+            elif not _settled(equation, unknown, values, by, dense) and not equation.soft:
                 others = [by[s].labels for s in slots(equation.left) | slots(equation.right) if s in by]
-                text = f"no value of {show(equation.left)} fits all that forward makes of it"
-                conflicts.append(Conflict(text, [*equation.labels, *(x for o in others for x in o)], equation.call))
-        todo = rest
-        if todo and not progress:
-            equation = next((e for e in todo if not e.soft), None)
-            if equation is None:
+                labels = [*equation.labels, *(x for o in others for x in o)]
+                conflicts.append(Conflict(_misfit(equation), labels, equation.call))
+        if len(rest) == len(todo):
+            first = next((e for e in todo if not e.soft), None)
+            if first is None:
                 break
-            slot = min(equation.unknown(values), key=str)
+            slot = min(first.unknown(values), key=str)
             values[slot] = dense[slot]
+        todo = rest
     return {s: v for s, v in values.items() if v != dense[s]}, conflicts
 
 
+def _misfit(equation: _Equation) -> str:
+    if slots(equation.left):
+        return f"no value of {show(equation.left)} fits all that forward makes of it"
+    return f"forward takes {show(equation.left)} of one tensor for a size of another"
+
+
+def _settled(
+    equation: _Equation, unknown: set[Slot], values: dict[Slot, int], by: dict[Slot, _Equation], dense: Mapping[Slot, int]
+) -> bool:
+    """Whether an equation holds, after finding its unknown if it has one."""
+    if not unknown:
+        return equation.holds(values)
+    slot = unknown.pop()
+    found = _find(equation, slot, values, dense[slot])
+    if found is not None:
+        values[slot], by[slot] = found, equation
+    return found is not None
+
+
 def _equations(analysis: Analysis, model: nn.Module, gone: Gone) -> Iterator[_Equation]:
-    recording, p = analysis.recording, analysis.labels
-    shapes = analysis.shapes_of(gone)
-    direct, compound = [], []
-    for slot, value in torch_fields(model, shapes):
+    """What must hold, the simplest first; then what held before."""
+    recording, reader = analysis.recording, analysis.reader
+    direct = [_Equation(slot, recording.slots[slot], {}, [], None) for slot in recording.notes.numbers if isinstance(slot, Slot)]
+    compound: list[_Equation] = []
+    for slot, value in torch_fields(model, analysis.shapes_of(gone)):
         if slot in recording.slots:
             direct.append(_Equation(slot, value, {}, [], None))
     for r in analysis.requirements:
-        if slots(r.expression):
-            read = dims_read(r.expression, recording, p, gone)
-            equation = _Equation(r.expression, r.count(gone), read, touched(r, recording, p), r.call)
+        if slots(r.expression) or all(reader.dims(a.source) is not None for a in axes(r.expression)):
+            read = read_off(reader, r.expression, gone)
+            equation = _Equation(r.expression, r.count(reader, gone), read, r.about(reader), r.call)
             (direct if isinstance(r.expression, Slot) else compound).append(equation)
     yield from direct
     yield from compound
     for a, b in recording.notes.equal:
         if slots(a) or slots(b):
-            read = {**dims_read(a, recording, p, gone), **dims_read(b, recording, p, gone)}
-            yield _Equation(a, b, read, [], None, soft=True)
+            yield _Equation(a, b, read_off(reader, ("add", a, b), gone), [], None, soft=True)
 
 
 def _find(equation: _Equation, slot: Slot, values: dict[Slot, int], dense: int) -> int | None:
-    if equation.left == slot and isinstance(equation.right, int):
+    if equation.left == slot and type(equation.right) is int:
         return equation.right
-    for value in (dense, *range(min(dense, _MOST))):
+    for value in [dense, *range(min(dense, _MOST))]:
         if equation.holds({**values, slot: value}):
             return value
     return None
+
+
+_WEIGHTS = ("weight", "weight_orig", "parametrizations.weight.original")  # as they are, and under torch's own masks
 
 
 def torch_fields(model: nn.Module, shapes: Mapping[str, tuple[int, ...]]) -> Iterator[tuple[Slot, int]]:
@@ -141,7 +149,7 @@ def torch_fields(model: nn.Module, shapes: Mapping[str, tuple[int, ...]]) -> Ite
         def of(leaf: str, name: str = name) -> tuple[int, ...] | None:
             return shapes.get(f"{name}.{leaf}" if name else leaf)
 
-        weight = of("weight")
+        weight = next((s for s in map(of, _WEIGHTS) if s is not None), None)
         if isinstance(module, nn.modules.batchnorm._NormBase):
             weight = weight or of("running_mean")
         if weight is None:

@@ -20,7 +20,8 @@ from torch.utils import _pytree as pytree
 from ..core.errors import ModelError
 
 __all__ = [
-    "ExampleInputs", "Observer", "batch_size", "call", "no_fast_path", "quiet", "split_inputs", "trace", "untouched", "unwrap",
+    "ExampleInputs", "Observer", "batch_size", "call", "no_fast_path", "plain_inputs", "quiet", "split_inputs", "trace",
+    "untouched", "unwrap",
 ]  # fmt: skip
 
 ExampleInputs: TypeAlias = "torch.Tensor | tuple[Any, ...] | list[Any] | Mapping[str, Any]"
@@ -55,6 +56,11 @@ def split_inputs(example_inputs: ExampleInputs) -> tuple[tuple[Any, ...], dict[s
         return tuple(example_inputs), {}
     kind = type(example_inputs).__name__
     raise ModelError(f"example_inputs must be a tensor, a tuple of arguments or a dict of keyword arguments; got {kind}")
+
+
+def plain_inputs(example_inputs: ExampleInputs) -> Any:
+    """The same with any mapping, such as the output of a tokenizer, as a ``dict``."""
+    return dict(example_inputs) if isinstance(example_inputs, Mapping) else example_inputs
 
 
 def call(model: nn.Module, example_inputs: ExampleInputs) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses as dc
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -12,10 +13,13 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 
-from .record import LOOKS
+from .record import LOOKS, numbers
 from .trace import ExampleInputs, batch_size, call, no_fast_path, quiet, untouched
 
-__all__ = ["Answer", "Failure", "Run", "answer", "changed", "difference", "double"]
+__all__ = [
+    "Answer", "Failure", "Run", "Step", "answer", "as_traced", "changed", "difference", "double", "first_line", "one_more",
+    "tensors_of",
+]  # fmt: skip
 
 _HALVES = (torch.float32, torch.float16, torch.bfloat16)
 _CASTS = {"float": "double", "half": "double", "bfloat16": "double"}
@@ -36,58 +40,82 @@ class Failure(Exception):
 
 @dc.dataclass(frozen=True)
 class Step:
-    """A call as it ran: its name, its floating-point arguments, and the shapes it returned."""
+    """A call as it ran: its name, the numbers it computes with, and the shapes it returned."""
 
     name: str
-    floats: tuple[float, ...]
+    numbers: tuple[float, ...]
     shapes: tuple[tuple[int, ...], ...]
 
 
 class Run(TorchFunctionMode):
-    """Runs forward in double precision and notes every call.
+    """Runs forward and notes every call.
 
     Args:
-        follow: the calls of the dense model, which must be the same ones with the same floating-point arguments.
+        follow: the calls of the dense model, which must be the same ones with the same numbers.
         expect: for a call's number the shapes it must return, or None when nothing is known.
+        precise: in double precision.
     """
 
     def __init__(
-        self, follow: Sequence[Step] | None = None, expect: Callable[[int], Sequence[tuple[int, ...]] | None] | None = None
+        self,
+        follow: Sequence[Step] | None = None,
+        expect: Callable[[int], Sequence[tuple[int, ...]] | None] | None = None,
+        *,
+        precise: bool = True,
     ) -> None:
         super().__init__()
         self.steps: list[Step] = []
-        self._follow, self._expect = follow, expect
+        self._follow, self._expect, self._precise = follow, expect, precise
+
+    def begin(self, model: nn.Module) -> None:
+        """Nothing: the model runs as it is."""
+
+    enter = begin
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        name = getattr(func, "__name__", str(func))
+        name, kwargs = getattr(func, "__name__", str(func)), kwargs or {}
         if name in LOOKS:
-            return func(*args, **(kwargs or {}))
-        number = len(self.steps)
-        floats = tuple(x for x in pytree.tree_leaves((args, kwargs)) if isinstance(x, float))
-        if self._follow is not None and (number >= len(self._follow) or self._follow[number].name != name):
-            raise Failure(
-                f"forward takes another way: it calls {name} ({number})", number if number < len(self._follow) else None
-            )
-        if self._follow is not None and self._follow[number].floats != floats:
-            raise Failure(f"a floating-point argument of {name} follows a size", number)
-        out = self._run(number, name, func, args, kwargs or {})
+            return func(*args, **kwargs)
+        used = tuple(numbers(name, args, kwargs))
+        self._compare(name, used)
+        out = self._run(name, func, args, kwargs)
         shapes = tuple(tuple(x.shape) for x in pytree.tree_leaves(out) if isinstance(x, Tensor))
-        expected = self._expect(number) if self._expect is not None else None
+        expected = self._expect(len(self.steps)) if self._expect is not None else None
         if expected is not None and tuple(map(tuple, expected)) != shapes:
-            raise Failure(f"{name} gives {_listed(shapes)} where {_listed(expected)} was to come", number)
-        self.steps.append(Step(name, floats, shapes))
+            raise Failure(f"{name} would give {_listed(shapes)} instead of {_listed(expected)}", len(self.steps))
+        self.steps.append(Step(name, used, shapes))
         return out
 
-    def _run(self, number: int, name: str, func: Any, args: Any, kwargs: Any) -> Any:
-        args, kwargs = pytree.tree_map(double, (args, kwargs))
-        if name in _CASTS:
-            func = getattr(Tensor, _CASTS[name])
+    def _compare(self, name: str, used: tuple[float, ...]) -> None:
+        """A call is the dense model's, with its numbers."""
+        if self._follow is None:
+            return
+        at = len(self.steps)
+        if at == len(self._follow):
+            raise Failure(f"forward would go on to call {name}", at - 1)
+        if self._follow[at].name != name:
+            raise Failure(f"forward would call {name} instead of {self._follow[at].name}", at)
+        before = self._follow[at].numbers
+        same = (math.isclose(a, b, rel_tol=1e-9) or a != a for a, b in zip(before, used, strict=False))
+        if len(before) != len(used) or not all(same):
+            raise Failure(f"{name} would compute with another number, which follows from a size", at)
+
+    def _run(self, name: str, func: Any, args: Any, kwargs: Any) -> Any:
+        if self._precise:
+            args, kwargs = pytree.tree_map(double, (args, kwargs))
+            func = getattr(Tensor, _CASTS[name]) if name in _CASTS else func
         try:
-            return pytree.tree_map(double, func(*args, **kwargs))
+            out = func(*args, **kwargs)
         except Exception as e:
             if self._follow is None:
                 raise
-            raise Failure(f"{name} does not fit: {str(e).splitlines()[0][:160] if str(e) else type(e).__name__}", number) from e
+            raise Failure(f"{name} does not fit: {first_line(e)}", len(self.steps)) from e
+        return pytree.tree_map(double, out) if self._precise else out
+
+
+def first_line(e: BaseException) -> str:
+    """What an error says, in short."""
+    return next((line.strip()[:160] for line in str(e).splitlines() if line.strip()), type(e).__name__)
 
 
 def double(x: Any) -> Any:
@@ -116,11 +144,24 @@ def answer(model: nn.Module, inputs: ExampleInputs, run: Run | None = None) -> A
         Failure: the run does not follow what was asked of it.
     """
     run = run or Run()
-    with untouched(model), quiet(), no_fast_path(), torch.no_grad(), _same_random():
+    with untouched(model), _buffers_of_its_own(model), quiet(), no_fast_path(), torch.no_grad(), _same_random():
         model.eval()
         with run:
             out = call(model, pytree.tree_map(double, inputs))
         return Answer(tuple(tensors_of(out)), tuple(run.steps))
+
+
+@contextmanager
+def _buffers_of_its_own(model: nn.Module) -> Iterator[None]:
+    """Forward may write into buffers: it gets copies of them."""
+    before = [(b, b.data) for b in model.buffers()]
+    try:
+        for b, data in before:
+            b.data = data.clone()
+        yield
+    finally:
+        for b, data in before:
+            b.data = data
 
 
 @contextmanager
@@ -167,22 +208,51 @@ def _relative(a: Tensor, b: Tensor) -> float:
     return distance / size if size else distance
 
 
-def changed(inputs: ExampleInputs) -> Any:
+def changed(inputs: ExampleInputs, seed: int = 0) -> Any:
     """Other inputs of the same kind: floating-point ones moved at random, integers in another order.
 
+    Where that changes nothing, as in a sentence of one word, every other integer of the first tensor becomes its neighbour.
+
     Example:
-        >>> changed((torch.tensor([[1, 2, 3]]),))
-        (tensor([[3, 1, 2]]),)
+        >>> changed((torch.tensor([[1, 2, 3]]),)), changed((torch.tensor([[0, 0, 0]]),))
+        ((tensor([[3, 1, 2]]),), (tensor([[1, 0, 1]]),))
     """
-    random = torch.Generator().manual_seed(0)
+    random = torch.Generator().manual_seed(seed)
+    leaves, structure = pytree.tree_flatten(inputs)
+    batch = batch_size(inputs)
+    tensors = {k: x for k, x in enumerate(leaves) if isinstance(x, Tensor) and x.dim() and x.shape[0] == batch}
+    examples = [k for k, x in tensors.items() if x.dtype != torch.bool]
+    new = {k: _moved(leaves[k], random, seed) for k in examples}
+    if examples and all(not x.is_meta and torch.equal(x, leaves[k]) for k, x in new.items()):
+        new[examples[0]] = _neighbours(leaves[examples[0]])
+    return pytree.tree_unflatten([new.get(k, x) for k, x in enumerate(leaves)], structure)
+
+
+def _moved(x: Tensor, random: torch.Generator, seed: int) -> Tensor:
+    if not x.is_floating_point():
+        return x.roll(seed + 1, -1)
+    noise = torch.randn(x.shape, generator=random, dtype=torch.float64).to(x.device, x.dtype)
+    return x + noise * (0.1 if x.is_meta else max(0.1, float(x.double().std(correction=0))))
+
+
+def _neighbours(x: Tensor) -> Tensor:
+    other = torch.where(x > 0, x - 1, x + 1)
+    other[..., 1::2] = x[..., 1::2]
+    return other
+
+
+def as_traced(inputs: ExampleInputs, batch: int) -> Any:
+    """Inputs with as many examples as were traced: one alone is joined by a changed one."""
+    if batch > 1 and batch_size(inputs) == 1:
+        return one_more(inputs)
+    return inputs
+
+
+def one_more(inputs: ExampleInputs) -> Any:
+    """The inputs with one example more, a changed one."""
     batch = batch_size(inputs)
 
-    def other(x: Any) -> Any:
-        if not isinstance(x, Tensor) or not x.dim() or x.shape[0] != batch or x.dtype == torch.bool:
-            return x
-        if x.is_floating_point():
-            noise = torch.randn(x.shape, generator=random, dtype=torch.float64).to(x.device, x.dtype)
-            return x + noise * max(0.1, float(x.double().std(correction=0)) if not x.is_meta else 0.1)
-        return x.roll(1, -1)
+    def joined(x: Any, other: Any) -> Any:
+        return torch.cat([x, other[:1]]) if isinstance(x, Tensor) and x.dim() and x.shape[0] == batch else x
 
-    return pytree.tree_map(other, inputs)
+    return pytree.tree_map(joined, inputs, changed(inputs))

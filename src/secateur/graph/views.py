@@ -9,7 +9,7 @@ import numpy as np
 
 from .atoms import Atoms, Cells, compact
 
-__all__ = ["Dims", "Labels", "merge", "reshape", "split"]
+__all__ = ["Dims", "Labels", "merge", "reshape", "segments", "split"]
 
 # The cells of a dimension, one per index; or, where no index can ever be removed, the number of the reason.
 Labels: TypeAlias = "Cells | int"
@@ -25,12 +25,12 @@ def reshape(atoms: Atoms, dims: Dims, before: Sequence[int], after: Sequence[int
     if 0 in before or 0 in after:
         raise ValueError(f"no labels for a view of {tuple(before)} as {tuple(after)}")
     out: Dims = []
-    for ins, outs in _segments(before, after):
+    for ins, outs in segments(before, after):
         out += _segment(atoms, [dims[k] for k in ins], [before[k] for k in ins], [after[k] for k in outs])
     return out
 
 
-def _segments(before: Sequence[int], after: Sequence[int]) -> Iterator[tuple[list[int], list[int]]]:
+def segments(before: Sequence[int], after: Sequence[int]) -> Iterator[tuple[list[int], list[int]]]:
     """The shortest runs of dimensions whose sizes have equal products."""
     i = j = 0
     while i < len(before) or j < len(after):

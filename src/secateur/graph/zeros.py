@@ -10,7 +10,7 @@ from torch import Tensor, fx
 from torch.utils import _pytree as pytree
 
 from .labelling import Labelling
-from .views import Dims
+from .views import Dims, segments
 
 __all__ = ["carry", "settle"]
 
@@ -32,11 +32,36 @@ def settle(p: Labelling, node: fx.Node, tensors: Sequence[fx.Node], dims: Dims) 
     return out
 
 
-def carry(p: Labelling, tensors: Iterable[fx.Node], dims: Any) -> None:
+# Operations whose result has dimensions in the places of their arguments', and those that regroup them.
+_IN_PLACE = {
+    "cat", "concat", "concatenate", "split", "split_with_sizes", "chunk", "slice", "narrow", "flip", "glu", "pad",
+    "constant_pad_nd", "repeat_interleave",
+}  # fmt: skip
+_REGROUPED = {"view", "reshape", "_unsafe_view", "flatten", "unflatten", "view_as", "reshape_as"}
+
+
+def carry(p: Labelling, tensors: Sequence[fx.Node], dims: Any) -> None:
     """Other operations: labels that they made anew may be as alive as those they were made of."""
-    given = {id(labels) for x in tensors for labels in p.dims[x] or () if not isinstance(labels, int)}
-    if given & p.nonzero.keys():
-        p.nonzero |= {id(labels): labels for labels in _arrays(dims) if id(labels) not in given}
+    assert p.node is not None
+    name = getattr(p.node.target, "_opname", "")
+    given: Dims = [labels for x in tensors for labels in p.dims[x] or ()]
+    if not any(id(labels) in p.nonzero for labels in given):
+        return
+    if name in _REGROUPED:
+        for ins, outs in segments(p.shape(tensors[0]), p.shape(p.node)):
+            _pass_on(p, [p.dims[tensors[0]][k] for k in ins], [dims[k] for k in outs])
+    elif name in _IN_PLACE:
+        for part in dims if isinstance(p.node.meta["val"], list | tuple) else [dims]:
+            for k, made in enumerate(part):
+                _pass_on(p, [p.dims[x][k] for x in tensors], made)
+    else:
+        _pass_on(p, given, dims)
+
+
+def _pass_on(p: Labelling, given: Dims, made: Any) -> None:
+    known = {id(labels) for labels in given}
+    if known & p.nonzero.keys():
+        p.nonzero |= {id(labels): labels for labels in _arrays(made) if id(labels) not in known}
 
 
 def _arrays(dims: Any) -> Iterable[Any]:

@@ -4,5 +4,6 @@ from .compare import comparison, grid
 from .experiment import Experiment
 from .pool import Outcome, run_all
 from .run import load_model, run
+from .sensitivity import Scan, sensitivity
 
-__all__ = ["Experiment", "Outcome", "comparison", "grid", "load_model", "run", "run_all"]
+__all__ = ["Experiment", "Outcome", "Scan", "comparison", "grid", "load_model", "run", "run_all", "sensitivity"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses as dc
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -29,7 +30,7 @@ __all__ = ["Say", "load_model", "run"]
 Say = Callable[[str, int, int], None]
 """What a run tells while it works: the stage, steps done, steps in all."""
 
-_SCORED = 512  # training examples a score's statistics are taken over, in eight batches
+_SCORED, _BATCH = 512, 64  # training examples that statistics are taken over: as many, or as a recovery recalibrates with
 
 
 def run(
@@ -136,14 +137,16 @@ class _Job:
         self._fit("training", self.experiment.training)
 
     def prune_and_recover(self, root: str | Path) -> dict[str, float] | None:
-        """Prune by the recipe, each round recovered; the test figures right after the last pruning, before recovery."""
+        """Prune by the recipe, each round recovered; the test figures right after the last pruning, before training goes on."""
         experiment, recipe = self.experiment, self.experiment.recipe
         assert recipe is not None
         first_training = recipe.recovery.snapshot_at is not None and experiment.trains_first  # the pruner must see it: θ_k
         if experiment.start == "dense" and not first_training:
             load(Path(root) / experiment.dense().id / "model.safetensors", self.model)
         target = None if experiment.compression is None else Compression(experiment.compression)
-        self.pruner = Pruner(self.model, recipe, target=target, data=self._scoring_batches())
+        batches = self._training_batches(recipe.recovery.recalibration)
+        example = self.task.example_inputs() if recipe.structure.couples else None  # whole units, over all layers they reach
+        self.pruner = Pruner(self.model, recipe, example_inputs=example, target=target, data=batches)
         settings = self._recovery_training()
         self._check_steps(settings)
         self._resume()
@@ -193,11 +196,14 @@ class _Job:
                 f"recovery {recipe.recovery.name!r} goes back to step {back}, but the training has {steps} steps; go less far"
             )
 
-    def _scoring_batches(self) -> list[Any]:
-        train = self.task.data.train
-        pick = torch.randperm(len(train), generator=torch.Generator().manual_seed(mix_seeds(self.experiment.seed, 4)))[:_SCORED]
-        chosen = type(train)(*train[pick])
-        return list(self.task.batches(chosen, _SCORED // 8))
+    def _training_batches(self, recalibration: int) -> list[Any]:
+        """Training examples that scores and batch norms take their statistics over; varied as in training if norms do."""
+        data, count = self.task.data, max(_SCORED, math.ceil(recalibration / _BATCH) * _BATCH)
+        draw = torch.Generator().manual_seed(mix_seeds(self.experiment.seed, 4))
+        inputs, targets = data.train[torch.randperm(len(data.train), generator=draw)[:count]]
+        if recalibration and self.experiment.training.augment and data.augment is not None:
+            inputs = data.augment(inputs, draw)  # statistics of pictures as they are would be of other pictures
+        return list(self.task.batches(type(data.train)(inputs, targets), _BATCH))
 
     def _fit(self, stage: str, settings: Training) -> None:
         progress = None

@@ -7,9 +7,11 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from ..core.component import Component
+from ..core.component import Component, component, param
+from ..core.errors import ModelError
+from .recalibrate import batch_norms
 
-__all__ = ["Recovery", "Restart"]
+__all__ = ["Inherit", "Recovery", "Restart"]
 
 
 class Recovery(Component, axis="recovery"):
@@ -28,6 +30,11 @@ class Recovery(Component, axis="recovery"):
         """The step at which training (its learning-rate schedule, its data order) resumes after a pruning."""
         return 0
 
+    @property
+    def recalibration(self) -> int:
+        """Training examples over which batch-norm statistics are taken anew right after a pruning; 0 leaves them."""
+        return 0
+
     def check(self, model: nn.Module) -> None:
         """Refuse a model this recovery cannot treat, before any work is done."""
         return
@@ -40,6 +47,26 @@ class Recovery(Component, axis="recovery"):
             snapshot: its ``state_dict`` at ``snapshot_at``.
         """
         return
+
+
+@component
+class Inherit(Recovery, axis="recovery"):
+    """Base of the recoveries whose survivors keep their values, and whose batch-norm statistics may therefore be off."""
+
+    recalibrate: int = param(default=0, ge=0)
+
+    @property
+    def recalibration(self) -> int:
+        """What ``recalibrate`` says."""
+        return self.recalibrate
+
+    def check(self, model: nn.Module) -> None:
+        """There must be statistics to take."""
+        if self.recalibrate and not batch_norms(model):
+            raise ModelError(
+                f"recovery {self.name!r} cannot recalibrate this {type(model).__name__}: it has no batch norm with running "
+                "statistics; use recalibrate=0"
+            )
 
 
 class Restart(Recovery, axis="recovery"):

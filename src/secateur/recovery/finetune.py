@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from ..core.component import component, param
-from .base import Recovery
+from .base import Inherit
 
 __all__ = ["Finetune"]
 
 
 @component
-class Finetune(Recovery):
+class Finetune(Inherit):
     """The survivors keep their values and are trained for some epochs more, usually at a lower learning rate.
 
     In your own loop the epochs and the rate are yours; the ready-made training reads them from here.
@@ -19,6 +19,8 @@ class Finetune(Recovery):
         learning_rate: peak rate of that training; None takes a tenth of the first training's (Han et al.).
         adjust_dropout: lower each dropout rate to D_r = D_o·√(C_r/C_o), with C the connections of the layer it
             follows before and after pruning (the model's ``Dropout.p`` is changed).
+        recalibrate: training examples over which batch norms take their statistics anew after each pruning, before training;
+            0 leaves them. They are taken from the pruner's ``data``, in whole batches.
         drop_dead: also remove neurons left without inputs or without outputs, with their remaining connections.
 
     Example:

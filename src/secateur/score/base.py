@@ -17,7 +17,8 @@ class Score(Component, axis="score"):
     """A number a weight: the larger, the more the weight matters."""
 
     needs: ClassVar[frozenset[str]] = frozenset()
-    """What it must be told beyond the weight: ``"gradient"``. The pruner collects it once, or refuses at the start."""
+    """What it must be told beyond the weight: ``"gradient"``, or ``"example_gradient"`` for the gradient of one example at a
+    time, over which the scores of units are averaged. The pruner collects it once, or refuses at the start."""
 
     @abstractmethod
     def __call__(self, weight: Tensor, statistics: Statistics) -> Tensor:

@@ -24,6 +24,12 @@ class Structure(Component, axis="structure"):
     followers: ClassVar[bool] = False
     """Whether a unit takes its bias and batch-norm entries along."""
 
+    couples: ClassVar[bool] = False
+    """Whether units reach over several layers, once example inputs tell which."""
+
+    alone: ClassVar[bool] = True
+    """Whether a unit is one also within its own layer, without example inputs."""
+
     @property
     def max_sparsity(self) -> float:
         """The largest fraction this structure can remove from a layer."""
@@ -68,6 +74,28 @@ class Grouped(Structure, axis="structure"):
 
     def units(self, scores: Tensor, mask: Tensor | None) -> Tensor:
         """One score a group; groups with no weight left get −inf."""
-        grouped = self.groups(scores)
-        pooled = grouped.amax(-1) if self.reduce == "max" else getattr(grouped, self.reduce)(-1)
+        pooled = pool(self.groups(scores), self.reduce)
         return pooled if mask is None else pooled.masked_fill(~self.groups(mask).any(-1), -math.inf)
+
+
+def pool(scores: Tensor, reduce: str, there: Tensor | None = None) -> Tensor:
+    """One number a unit from the scores of its weights.
+
+    Args:
+        scores: ``[*units, weights of a unit]``.
+        reduce: ``mean``, ``sum``, ``max``, ``l2`` (the root of the sum of squares) or ``abs_sum`` (of scores with signs).
+        there: for units of unequal size, False where a score only fills up.
+
+    Example:
+        >>> pool(torch.tensor([[3.0, -4.0]]), "l2"), pool(torch.tensor([[3.0, -4.0]]), "abs_sum")
+        (tensor([5.]), tensor([1.]))
+    """
+    if reduce == "max":
+        return (scores if there is None else scores.masked_fill(~there, -math.inf)).amax(-1)
+    if there is not None:
+        scores = scores.masked_fill(~there, 0)
+    if reduce == "l2":
+        return scores.norm(2, -1)
+    if reduce == "mean":
+        return scores.mean(-1) if there is None else scores.sum(-1) / there.sum(-1)
+    return scores.sum(-1).abs() if reduce == "abs_sum" else scores.sum(-1)

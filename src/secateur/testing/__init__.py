@@ -8,13 +8,14 @@ One line in a plugin's test is enough::
 
 from .allocation import check_allocation
 from .component import check_component
-from .model import small_batches, small_model
+from .model import SmallAttention, small_batches, small_model
 from .recovery import check_recovery
 from .schedule import check_schedule
 from .score import check_score
 from .structure import check_structure
 
 __all__ = [
+    "SmallAttention",
     "check_allocation",
     "check_component",
     "check_recovery",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses as dc
 import math
 from collections.abc import Sequence
 
@@ -9,15 +10,16 @@ import torch
 from torch import Tensor
 
 from ..allocation import Uniform
+from ..core.errors import ModelError
 from ..core.layers import Target
 from ..core.select import count_removed, keep_largest
-from ..pruner import prune_
+from ..pruner import Pruner, prune_
 from ..recipe import Recipe
 from ..schedule import OneShot
-from ..structure import Structure
+from ..structure import Coupled, Structure
 from .claim import claim, instance, same_ranking
 from .component import check_component
-from .model import small_model
+from .model import SmallAttention, small_batches, small_model
 
 __all__ = ["check_structure"]
 
@@ -27,7 +29,7 @@ _SHAPES = ((8, 8), (16, 4), (8, 4, 3, 3))
 def check_structure(
     given: type[Structure] | Structure, *, shapes: Sequence[tuple[int, ...]] = _SHAPES, scale_invariant: bool = True
 ) -> None:
-    """Units partition the weights, the dead stay dead, masks nest, counts are exact in every dtype.
+    """Units partition the weights, the dead stay dead, masks nest, counts are exact in every dtype; coupled ones reach far.
 
     Args:
         given: the structure, or its class.
@@ -43,6 +45,10 @@ def check_structure(
     """
     structure = instance(given, Structure)
     check_component(structure)
+    if isinstance(structure, Coupled):
+        _check_coupled(structure)
+    if not structure.alone:
+        return
     claim(0 < structure.max_sparsity <= 1, structure, f"has max_sparsity {structure.max_sparsity}; it is in (0, 1]")
     fitting = [s for s in shapes if structure.misfit(Target(name="w", shape=s, kernel=len(s) > 2)) is None]
     claim(fitting, structure, f"fits none of the shapes {list(shapes)}; give others with shapes=")
@@ -54,6 +60,29 @@ def check_structure(
             _check_nested(structure, scores)
     if set(shapes) >= set(_SHAPES):
         _check_model(structure)
+
+
+def _check_coupled(structure: Coupled) -> None:
+    """Half of each group goes, and what makes, carries or reads a unit with it."""
+    fitted = False
+    for make in (small_model, SmallAttention):
+        model = make().eval()
+        recipe = Recipe(structure=dc.replace(structure, round_to=1), allocation=Uniform())
+        try:
+            pruner = Pruner(model, recipe, example_inputs=small_batches(1)[0][0])
+        except ModelError:
+            continue
+        fitted, gone = True, {}
+        for sparsity in (0.25, 0.5):
+            plan = pruner.prune(sparsity).plan
+            for name, group in pruner.targets.items():
+                found, wanted = len(plan.get(name, ())), count_removed(sparsity, group.units)
+                claim(found == wanted, structure, f"removes {found} of {group.units} units of {name!r}, not {wanted}")
+                claim(set(gone.get(name, ())) <= set(plan.get(name, ())), structure, "brings back what was gone")
+            gone = plan
+        for name, mask in pruner.masks.items():
+            claim(not bool(model.get_parameter(name)[~mask].any()), structure, f"leaves masked weights of {name!r}")
+    claim(fitted, structure, "fits neither small_model() nor SmallAttention()")
 
 
 def _check_units(structure: Structure, scores: Tensor, scale_invariant: bool) -> None:

@@ -84,6 +84,11 @@ class Task:
             inputs, targets = split[slice(start, min(start + size, count))]
             yield [self.data.prepare(inputs).to(device), targets.to(device).long()]
 
+    def example_inputs(self) -> Tensor:
+        """A batch of two inputs as a model gets them, to trace it with."""
+        inputs: Tensor = next(self.batches(self.data.train, 2, limit=2))[0]
+        return inputs
+
     @torch.no_grad()
     def evaluate(self, model: nn.Module, split: Split, *, size: int = 500) -> dict[str, float]:
         """Figures over a whole split, in evaluation mode: ``loss`` (nats), ``top1``, and ``top5`` from 10 classes up.

@@ -30,6 +30,7 @@ def test_your_own_class() -> None:
         ("digits_mlp", {"hidden": 3}, "has no parameter 'hidden'; it has 'classes', 'dropout'"),
         ("resnet_20", {"width": 0.01}, "width of at least 1/16; got 0.01"),
         ("vgg_16_bn", {"width": 0.01}, "width of at least 1/64; got 0.01"),
+        ("resnet_50", {"width": 0.01}, "width of at least 1/64; got 0.01"),
         ("mobilenet_v1", {"width": 0}, "width of at least 1/32; got 0"),
         ("lenet_5", {"image_size": 8}, "at least 16×16 pixels; got image_size=8; use 'digits_cnn'"),
         ("digits_cnn", {"image_size": 1}, "at least 2×2 pixels"),
@@ -53,6 +54,8 @@ def test_one_sentence_for_every_bad_request(name: str, arguments: dict[str, Any]
 def test_depths_are_six_n_plus_two() -> None:
     with pytest.raises(ModelError, match=r"6n \+ 2 .* got 21"):
         build_model("secateur.training.models:ResNet", depth=21)
+    with pytest.raises(ModelError, match=r"depth 18, 34, 50, 101, 152; got 56; ResNet has depths 6n \+ 2"):
+        build_model("secateur.training.models:ImageNetResNet", depth=56)
     with pytest.raises(ModelError, match="depth 2, 4 or 6; got 3"):
         build_model("secateur.training.models:ConvNet", depth=3)
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import fx, nn
 
+from secateur.evaluate.macs import count_macs
 from secateur.training.models import MODELS, build_model
 
 PARAMETERS = {
@@ -23,11 +24,23 @@ PARAMETERS = {
     "resnet_44": 658_586,
     "resnet_56": 853_018,
     "resnet_110": 1_727_962,
+    "resnet_34": 21_797_672,
+    "resnet_50": 25_557_032,
     "vgg_16_bn": 14_991_946,
     "mobilenet_v1": 4_231_976,
     "gpt": 826_368,
 }
+MACS = {
+    "resnet_20": (32, 40_551_040),
+    "resnet_56": (32, 125_485_696),
+    "resnet_110": (32, 252_887_680),
+    "vgg_16_bn": (32, 313_463_808),
+    "mobilenet_v1": (224, 568_740_352),
+    "resnet_34": (224, 3_663_761_408),
+    "resnet_50": (224, 4_089_184_256),
+}
 WEIGHTS = {"lenet_300_100": 266_200, "lenet_5": 430_500}
+THOUSAND = ("mobilenet_v1", "resnet_34", "resnet_50")
 SHAPES = {"lenet_300_100": (1, 28, 28), "lenet_5": (1, 28, 28), "digits_mlp": (1, 8, 8), "digits_cnn": (1, 8, 8)}
 
 
@@ -50,12 +63,19 @@ def test_parameters(name: str) -> None:
         assert sum(p.numel() for p in model.parameters() if p.dim() > 1) == WEIGHTS[name]
 
 
+@pytest.mark.parametrize("name", MACS)
+def test_multiply_adds(name: str) -> None:
+    side, macs = MACS[name]
+    with torch.device("meta"):
+        assert count_macs(build_model(name).eval(), torch.zeros(1, 3, side, side)).total == macs
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_forward_and_backward_reach_every_parameter(name: str) -> None:
     torch.manual_seed(0)
     model = build_model(name)
     logits = model(_input(name))
-    assert logits.shape == {"gpt": (2, 12, 65), "mobilenet_v1": (2, 1000)}.get(name, (2, 10))
+    assert logits.shape == {"gpt": (2, 12, 65), **dict.fromkeys(THOUSAND, (2, 1000))}.get(name, (2, 10))
     logits.logsumexp(-1).sum().backward()
     assert all(p.grad is not None and bool(p.grad.isfinite().all()) for p in model.parameters())
 
@@ -118,7 +138,8 @@ def test_gpt_is_causal() -> None:
 
 @pytest.mark.parametrize("width", [0.5, 2.0])
 def test_width_multiplies_channels(width: float) -> None:
-    for name, wide in (("resnet_20", "layer3.0.conv1"), ("vgg_16_bn", "features.40"), ("mobilenet_v1", "features.0")):
+    inner = {"resnet_20": "layer3.0.conv1", "vgg_16_bn": "features.40", "mobilenet_v1": "features.0", "resnet_50": "layer4.1.bn3"}
+    for name, wide in inner.items():
         with torch.device("meta"):
             weight, base = (build_model(name, **a).get_submodule(wide).weight for a in ({"width": width}, {}))
         assert isinstance(weight, torch.Tensor)
@@ -141,3 +162,21 @@ def test_stem_stride_keeps_the_resolution() -> None:
 def test_dropout_is_a_module_of_its_own() -> None:
     model = build_model("lenet_300_100", dropout=0.5)
     assert [m.p for m in model.modules() if isinstance(m, nn.Dropout)] == [0.5, 0.5]
+
+
+def test_imagenet_resnets_have_the_names_of_their_published_checkpoints() -> None:
+    with torch.device("meta"):
+        names = set(build_model("resnet_50").state_dict())
+    assert {"conv1.weight", "layer1.0.downsample.0.weight", "layer4.2.bn3.running_var", "fc.bias"} <= names
+    assert "layer1.1.downsample.0.weight" not in names
+    assert len(names) == 320
+
+
+@pytest.mark.parametrize("name", ["vgg_16_bn", "resnet_20", "lenet_5"])
+def test_drawing_anew_leaves_nothing_of_the_old(name: str) -> None:
+    torch.manual_seed(0)
+    model = build_model(name)
+    for tensor in model.state_dict().values():
+        tensor.fill_(7)
+    model.reset_parameters()  # type: ignore[operator]
+    assert not any(bool((t == 7).any()) for t in model.state_dict().values())

@@ -86,25 +86,57 @@ def bilinear(p: Labelling, a: fx.Node, b: fx.Node, weight: fx.Node, bias: fx.Nod
 
 @rule("einsum")
 def einsum(p: Labelling, equation: str, operands: Sequence[fx.Node], **_: Any) -> Any:
-    """Letters are dimensions; one that the result lacks is summed over. Without an ellipsis."""
-    equation = equation.replace(" ", "")
-    if "->" not in equation or "." in equation:
-        return NotImplemented
-    left, right = equation.split("->")
-    known: dict[str, Labels] = {}
-    for term, x in zip(left.split(","), operands, strict=True):
+    """Letters are dimensions; one that the result lacks is summed over."""
+    terms, right = _spelled_out(equation, [len(p.shape(x)) for x in operands])
+    met: dict[str, list[tuple[fx.Node, Labels]]] = {letter: [] for letter in "".join(terms)}
+    for term, x in zip(terms, operands, strict=True):
+        if len(set(term)) < len(term):
+            return NotImplemented  # a diagonal
         for letter, labels, n in zip(term, p.of(x), p.shape(x), strict=True):
-            if n == 1:
-                known.setdefault(letter, 0)
-                continue
-            before = known.get(letter, 0)
-            known[letter] = labels if isinstance(before, int) and before == 0 else p.join(before, labels)
-            if letter not in right:
-                p.add_up(labels, "an einsum adds it up")
-                p.consume(x, labels)
-            elif left.count(letter) == 1:
-                p.produce(x, labels)
+            met[letter] += [(x, labels)] if n != 1 else []
+    known = {letter: _over(p, found, letter in right) for letter, found in met.items()}
     return [known[letter] for letter in right]
+
+
+def _over(p: Labelling, met: list[tuple[fx.Node, Labels]], stays: bool) -> Labels:
+    """One letter of an einsum: its labels in the result, where it is multiplied, or 0 where it is summed over."""
+    if not met:
+        return 0
+    for x, labels in met:
+        if not stays:
+            p.consume(x, labels)
+        elif len(met) == 1:
+            p.produce(x, labels)
+    factors = [labels for _, labels in met]
+    if not stays and len(factors) == 1:
+        p.add_up(factors[0], "an einsum adds it up")
+        return 0
+    product = factors[0]
+    for labels in factors[1:] if stays else factors[1:-1]:
+        product = p.times(product, labels)
+    if not stays:
+        p.contract(product, factors[-1])
+    return product if stays else 0
+
+
+def _spelled_out(equation: str, ranks: Sequence[int]) -> tuple[list[str], str]:
+    """The terms and the result of an einsum, with digits for the dimensions of an ellipsis.
+
+    Example:
+        >>> _spelled_out("...qd, ...kd -> ...qk", [4, 3])
+        (['01qd', '1kd'], '01qk')
+        >>> _spelled_out("ij,jk", [2, 2])
+        (['ij', 'jk'], 'ik')
+    """
+    left, arrow, right = equation.replace(" ", "").partition("->")
+    terms = left.split(",")
+    hidden = [n - len(t.replace("...", "")) if "..." in t else 0 for t, n in zip(terms, ranks, strict=True)]
+    digits = "".join(map(str, range(max(hidden))))
+    terms = [t.replace("...", digits[len(digits) - n :]) for t, n in zip(terms, hidden, strict=True)]
+    if not arrow:
+        letters = left.replace("...", "").replace(",", "")
+        right = "..." + "".join(sorted(c for c in set(letters) if letters.count(c) == 1))
+    return terms, right.replace("...", digits)
 
 
 @rule("scaled_dot_product_attention")

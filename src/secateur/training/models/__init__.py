@@ -11,6 +11,7 @@ from .checkpoint import load_checkpoint
 from .conv import ConvNet
 from .digits import SmallCNN
 from .gpt import GPT
+from .imagenet import ImageNetResNet
 from .lenet import LeNet5, LeNet300100
 from .mobilenet import MobileNetV1
 from .resnet import ResNet
@@ -21,6 +22,7 @@ __all__ = [
     "MODELS",
     "VGG16BN",
     "ConvNet",
+    "ImageNetResNet",
     "LeNet5",
     "LeNet300100",
     "MobileNetV1",

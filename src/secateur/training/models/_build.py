@@ -13,6 +13,7 @@ from ...core.resolve import check_arguments, resolve
 from .conv import ConvNet
 from .digits import SmallCNN
 from .gpt import GPT
+from .imagenet import ImageNetResNet
 from .lenet import LeNet5, LeNet300100
 from .mobilenet import MobileNetV1
 from .resnet import ResNet
@@ -27,6 +28,7 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "digits_cnn": SmallCNN,
     **{f"conv_{depth}": partial(ConvNet, depth=depth) for depth in (2, 4, 6)},
     **{f"resnet_{depth}": partial(ResNet, depth=depth) for depth in (20, 32, 44, 56, 110)},
+    **{f"resnet_{depth}": partial(ImageNetResNet, depth=depth) for depth in (34, 50)},
     "vgg_16_bn": VGG16BN,
     "mobilenet_v1": MobileNetV1,
     "gpt": GPT,

@@ -7,6 +7,7 @@ from torch import nn
 __all__ = ["glorot_normal", "kaiming_normal"]
 
 WEIGHTED = (nn.Conv2d, nn.Linear)
+NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 
 
 def glorot_normal(model: nn.Module) -> None:
@@ -16,7 +17,7 @@ def glorot_normal(model: nn.Module) -> None:
             nn.init.xavier_normal_(module.weight)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
-        elif isinstance(module, nn.BatchNorm2d):
+        elif isinstance(module, NORMS):
             module.reset_parameters()
 
 
@@ -27,5 +28,5 @@ def kaiming_normal(model: nn.Module) -> None:
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
-        elif isinstance(module, nn.BatchNorm2d):
+        elif isinstance(module, NORMS):
             module.reset_parameters()

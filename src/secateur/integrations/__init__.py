@@ -1,0 +1,1 @@
+"""Pruned models in other people's libraries."""
