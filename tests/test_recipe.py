@@ -106,7 +106,10 @@ ERRORS = [
         "a recipe has no part 'scor'; it has 'structure', 'score', 'allocation', 'schedule', 'recovery', 'include', "
         "'exclude', 'prune_classifier'",
     ),
-    ("{score: magnitud}", "unknown score 'magnitud'; did you mean 'magnitude'? known: gradient, magnitude, random"),
+    (
+        "{score: magnitud}",
+        "unknown score 'magnitud'; did you mean 'magnitude'? known: geometric_median, gradient, magnitude, random, taylor",
+    ),
     ("{score: {name: magnitude, power: 2}}", "score 'magnitude' has no parameter 'power'; it has 'p'"),
     ("{allocation: {name: uniform, s: 1}}", "allocation 'uniform' has no parameter 's'; it has none"),
     (
@@ -145,11 +148,14 @@ def test_no_mapping_crashes_it(value):
     assert isinstance(found, Recipe)
 
 
+SCORES = "GeometricMedian, Gradient, Magnitude, Random, Taylor"
+
+
 @pytest.mark.parametrize(
     ("parts", "sentence"),
     [
-        ({"score": "magnitude"}, "score must be one of Gradient, Magnitude, Random; got 'magnitude'; e.g. score=Magnitude()"),
-        ({"score": Weights()}, "score must be one of Gradient, Magnitude, Random; got Weights(); e.g. score=Magnitude()"),
+        ({"score": "magnitude"}, f"score must be one of {SCORES}; got 'magnitude'; e.g. score=Magnitude()"),
+        ({"score": Weights()}, f"score must be one of {SCORES}; got Weights(); e.g. score=Magnitude()"),
         (
             {"structure": None},
             "structure must be one of Blocks, Filters, Kernels, NM, Weights; got None; e.g. structure=Weights()",

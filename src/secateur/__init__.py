@@ -47,7 +47,13 @@ __all__ = [
     "shrink_",
 ]
 
-_LAZY = {"explain": ".graph.explain", "load": ".codec", "measure": ".evaluate.measure", "save": ".codec", "shrink_": ".graph.shrink"}
+_LAZY = {
+    "explain": ".graph.explain",
+    "load": ".codec",
+    "measure": ".evaluate.measure",
+    "save": ".codec",
+    "shrink_": ".graph.shrink",
+}
 
 
 def __getattr__(name: str) -> Any:

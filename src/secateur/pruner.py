@@ -162,6 +162,15 @@ class Pruner:
                 mask = self.masks[name] = mask.to(parameter.device)
             parameter.masked_fill_(~mask, 0)
 
+    def penalty(self) -> Tensor | float:
+        """What your loop adds to its loss until all is pruned: λ·Σ|w|^p for ``Magnitude(p, penalty=λ)``, 0 for most scores."""
+        schedule = self.recipe.schedule
+        over = schedule.at_round(self.round + 1) is None if self._in_rounds else self.t >= schedule.last_step
+        if self.events and over:
+            return 0.0
+        found = (self.recipe.score.regulariser(self._units.parameter(n)) for n in self._units.scored)
+        return sum((f for f in found if f is not None), 0.0)
+
     # ---------------------------------------------------------------- looking at it
 
     def preview(
@@ -253,9 +262,9 @@ class Pruner:
         if recipe != self.recipe:
             theirs, ours = recipe.to_dict(minimal=True), self.recipe.to_dict(minimal=True)
             raise ModelError(f"this state is of another recipe: {theirs}; this pruner has {ours}")
-        ours = None if self._aim is None else self._aim.goal.to_dict()
-        if state.get("target") != ours:
-            raise ModelError(f"this state is of a pruner with target {state.get('target')}; this pruner has {ours}")
+        target = None if self._aim is None else self._aim.goal.to_dict()
+        if state.get("target") != target:
+            raise ModelError(f"this state is of a pruner with target {state.get('target')}; this pruner has {target}")
         self._units.load_state_dict(state)
         self.t, self.round, self.events = state["t"], state["round"], state["events"]
         self._dropout = dict(state["dropout"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import json
 from pathlib import Path
 from typing import Any
@@ -67,7 +68,7 @@ def everything(model: nn.Module) -> dict[str, Any]:
     """All that loading could change."""
     found: dict[str, Any] = {}
     for name, module in model.named_modules():
-        found[name, "keys"] = [*vars(module)]
+        found[name, "keys"] = [*vars(module)], [(k, id(m)) for k, m in module._modules.items()]
         for kind in ("_parameters", "_buffers"):
             found |= {(name, kind, k): (t, t.data_ptr(), t.clone()) for k, t in vars(module)[kind].items() if t is not None}
         found[name, "plain"] = {k: v for k, v in vars(module).items() if isinstance(v, int | tuple)}
@@ -114,7 +115,7 @@ def test_what_the_file_says(path: Path, model: nn.Module) -> None:
     }  # fmt: skip
     with safe_open(path, "pt") as f:
         fields = json.loads(f.metadata()["secateur"])
-    assert (fields["format_version"], fields["shape"]["buffers"]) == ("2", ["block.scale"])
+    assert (fields["format_version"], fields["shape"]["buffers"], fields["shape"]["skipped"]) == ("2", ["block.scale"], {})
     back = load(path, Net()).eval()
     x = torch.randn(5, 6)
     assert torch.equal(back(x), model(x))
@@ -186,11 +187,10 @@ def test_a_buffer_that_has_no_place(path: Path) -> None:
     refused(path, other, "'block.scale' is a buffer in the file and none in the model")
 
 
-INTEGERS = [
-    ["block.up", ["out_features"], 12, 8],
-    ["block.down", ["in_features"], 12, 8],
-    ["block", ["settings", "width"], 12, 8],
-]
+UP = ["block.up", ["out_features"], 12, 8]
+INTEGERS = [UP, ["block.down", ["in_features"], 12, 8], ["block", ["settings", "width"], 12, 8]]
+GOOD = {"integers": INTEGERS, "buffers": ["block.scale"], "skipped": {}}
+DAMAGED = "has a damaged shape plan"
 
 
 @pytest.mark.parametrize(
@@ -199,26 +199,27 @@ INTEGERS = [
         (None, "damaged"),
         ([], "damaged"),
         ({}, "damaged"),
-        ({"integers": INTEGERS, "buffers": ["block.table"]}, "damaged"),
-        ({"integers": INTEGERS, "buffers": []}, "holds another model: it adds 'block.scale'"),
-        ({"integers": 3, "buffers": []}, "damaged shape plan"),
-        ({"integers": [[]], "buffers": []}, "damaged shape plan"),
-        ({"integers": [["block.up", [], 12, 8]], "buffers": []}, "damaged shape plan"),
-        ({"integers": [["block.up", ["out_features"], 12, 8.0]], "buffers": []}, "damaged shape plan"),
-        ({"integers": [["block.up", ["out_features"], 12, True]], "buffers": []}, "damaged shape plan"),
-        ({"integers": [["block.up", ["out_features"], 12, 2**63]], "buffers": []}, "damaged shape plan"),
-        ({"integers": [["block.up", [["out_features"]], 12, 8]], "buffers": []}, "damaged shape plan"),
-        ({"integers": [["block.up", ["_parameters", "weight"], 12, 8]], "buffers": []}, "damaged shape plan"),
-        ({"integers": [["block.up", ["training"], 1, 0]], "buffers": []}, "damaged shape plan"),
-        ({"integers": [["block.up", ["__class__"], 1, 0]], "buffers": ["block.scale"]}, "does not have as an integer"),
-        ({"integers": [["block", ["settings", "__class__"], 1, 0]], "buffers": ["block.scale"]}, "does not have as an integer"),
-        ({"integers": [["block", ["settings", "depths", 7], 1, 0]], "buffers": ["block.scale"]}, "does not have as an integer"),
-        (
-            {"integers": [["block.left", ["out_features"], 1, 0]], "buffers": ["block.scale"]},
-            "changes block.left.out_features, w",
-        ),
-        ({"integers": INTEGERS[:1], "buffers": ["block.scale"]}, "block.down.in_features is 12 and its tensors are made for 8"),
-        ({"integers": [], "buffers": ["block.scale"]}, "block.up.out_features is 12 and its tensors are made for 8"),
+        (GOOD | {"buffers": ["block.table"]}, "damaged"),
+        (GOOD | {"buffers": []}, "holds another model: it adds 'block.scale'"),
+        (GOOD | {"skipped": {"block": 1}}, "damaged"),
+        (GOOD | {"skipped": ["block"]}, "damaged"),
+        (GOOD | {"skipped": {"": False}}, "it skips the block '', which Net does not have"),
+        (GOOD | {"skipped": {"block.up": False}}, "it skips the block 'block.up', which Net does not have"),
+        (GOOD | {"integers": 3}, DAMAGED),
+        (GOOD | {"integers": [[]]}, DAMAGED),
+        (GOOD | {"integers": [["block.up", [], 12, 8]]}, DAMAGED),
+        (GOOD | {"integers": [["block.up", ["out_features"], 12, 8.0]]}, DAMAGED),
+        (GOOD | {"integers": [["block.up", ["out_features"], 12, True]]}, DAMAGED),
+        (GOOD | {"integers": [["block.up", ["out_features"], 12, 2**63]]}, DAMAGED),
+        (GOOD | {"integers": [["block.up", [["out_features"]], 12, 8]]}, DAMAGED),
+        (GOOD | {"integers": [["block.up", ["_parameters", "weight"], 12, 8]]}, DAMAGED),
+        (GOOD | {"integers": [["block.up", ["training"], 1, 0]]}, DAMAGED),
+        (GOOD | {"integers": [["block.up", ["__class__"], 1, 0]]}, "does not have as an integer"),
+        (GOOD | {"integers": [["block", ["settings", "__class__"], 1, 0]]}, "does not have as an integer"),
+        (GOOD | {"integers": [["block", ["settings", "depths", 7], 1, 0]]}, "does not have as an integer"),
+        (GOOD | {"integers": [["block.left", ["out_features"], 1, 0]]}, "changes block.left.out_features, which Net does not"),
+        (GOOD | {"integers": [UP]}, "block.down.in_features is 12 and its tensors are made for 8"),
+        (GOOD | {"integers": []}, "block.up.out_features is 12 and its tensors are made for 8"),
     ],
 )
 def test_plans_that_lie(path: Path, shape: object, match: str) -> None:
@@ -232,7 +233,7 @@ def test_a_plan_under_another_checksum(path: Path) -> None:
         ["block.down", ["in_features"], 12, 8],
         ["block", ["settings", "width"], 12, 4],
     ]
-    rewrite(path, {"shape": {"integers": wrong, "buffers": ["block.scale"]}}, checksum=False)
+    rewrite(path, {"shape": GOOD | {"integers": wrong}}, checksum=False)
     refused(path, Net(), "damaged")
     rewrite(path, {"format_version": "1"})
     refused(path, Net(), "damaged")
@@ -274,6 +275,61 @@ def test_loading_that_fails_last_leaves_the_model(path: Path) -> None:
     assert same(everything(other), before)
 
 
+class Tower(nn.Module):
+    """Blocks that add to what they are given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.blocks, self.head = nn.ModuleList(Residual() for _ in range(4)), nn.Linear(6, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        for block in self.blocks:
+            x = block(x)
+        return self.head(x)
+
+
+class Residual(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.up, self.down = nn.Linear(6, 10), nn.Linear(10, 6)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.down(torch.tanh(self.up(x)))
+
+
+def test_blocks_that_are_gone(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    x, tower = torch.randn(4, 6), Tower()
+    shrunk = sc.shrink_(tower, x, {"layers": [1], "blocks.2.up": [0, 1, 2]})
+    assert (shrunk.skipped, shrunk.cut) == (("blocks.1",), {"blocks.2.up": 3})
+    path = tmp_path / "m"
+    save(tower, path)
+    assert read_shape(path) == {"blocks.1": None, "blocks.2.up.out_features": (10, 7), "blocks.2.down.in_features": (10, 7)}
+    back = load(path, Tower())
+    assert torch.equal(back(x), tower(x))
+    assert back.state_dict().keys() == tower.state_dict().keys()
+    assert torch.equal(load(path, back)(x), tower(x)), "also into one that is as small"
+    assert torch.equal(copy.deepcopy(back)(x), tower(x))
+    short = Tower()
+    del short.blocks[1:]
+    refused(path, short, "it skips the block 'blocks.1', which Tower does not have")
+    wrong = Tower()
+    wrong.head = nn.Linear(6, 4)
+    refused(path, wrong, "head.out_features is 4")
+    sc.shrink_(tower, x, {"layers": [0]})
+    save(tower, path)
+    assert [n for n, sizes in read_shape(path).items() if sizes is None] == ["blocks.0", "blocks.1"]
+    assert torch.equal(load(path, Tower())(x), tower(x))
+
+
+def test_a_model_without_some_blocks_and_nothing_else(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    x, tower = torch.randn(4, 6), Tower()
+    assert sc.shrink_(tower, x, {"layers": [0, 3]}).cut == {}
+    save(tower, tmp_path / "m")
+    assert torch.equal(load(tmp_path / "m", Tower())(x), tower(x))
+
+
 def test_not_strict_takes_the_parts_that_are_there(path: Path, model: nn.Module) -> None:
     backbone = Net()
     backbone.head = nn.Identity()
@@ -288,7 +344,7 @@ def test_not_strict_takes_the_parts_that_are_there(path: Path, model: nn.Module)
 
 def test_a_lazy_layer_has_no_size_yet(path: Path, tmp_path: Path) -> None:
     lazy = nn.Sequential(nn.LazyLinear(3))
-    with pytest.raises(ModelError, match="'0.weight' of a lazy layer has no size yet"):
+    with pytest.raises(ModelError, match="of a lazy layer has no size yet"):
         save(lazy, tmp_path / "lazy")
-    with pytest.raises(ModelError, match="'0.weight' of a lazy layer has no size yet"):
+    with pytest.raises(ModelError, match="of a lazy layer has no size yet"):
         load(path, lazy)

@@ -7,18 +7,20 @@ import pytest
 from secateur import testing
 from secateur.allocation import PerLayer, StdThreshold
 from secateur.core.component import AXES, choices
-from secateur.recovery import Finetune, Reinitialize, Rewind
+from secateur.recovery import Finetune, KeepTraining, Reinitialize, Rewind
 from secateur.schedule import Cubic, Iterative, OneShot, Polynomial
-from secateur.score import Magnitude, Random
+from secateur.score import Magnitude, Random, Taylor
 from secateur.structure import NM, Blocks, Filters, Kernels
 
 ALL = [(axis, cls) for axis in AXES for cls in choices(axis).values()]
 VARIANTS = [
     Blocks(shape=(2, 2), reduce="sum"), Blocks(shape=(1, 4), reduce="max"), Kernels(reduce="max"), Filters(reduce="sum"),
-    NM(n=1, m=4), NM(n=4, m=8), Magnitude(p=2), Random(seed=7), PerLayer(sparsity={"conv*": 0.5}, other=0.25),
+    NM(n=1, m=4), NM(n=4, m=8), Magnitude(p=2), Random(seed=7), Taylor(signed=True),
+    PerLayer(sparsity={"conv*": 0.5}, other=0.25),
     StdThreshold(of="all"), StdThreshold(quality=0.7), OneShot(sparsity=0.8, at_training_step=12), Iterative(rounds=7, rate=0.4),
     Polynomial(sparsity=0.8, initial=0.1, begin=3, end=103, every=10, power=1), Cubic(sparsity=0.95, begin=0, end=7, every=1),
-    Finetune(epochs=1, adjust_dropout=True, drop_dead=True), Rewind(to=3), Reinitialize(seed=4),
+    Finetune(epochs=1, adjust_dropout=True, drop_dead=True), Finetune(recalibrate=16),
+    KeepTraining(recalibrate=9), Rewind(to=3), Reinitialize(seed=4),
 ]  # fmt: skip
 
 

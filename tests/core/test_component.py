@@ -13,13 +13,13 @@ from secateur.schedule import Iterative
 from secateur.score import Magnitude, Score
 from secateur.structure import NM, Blocks
 
-SCORES = "gradient, magnitude, random"
+SCORES = "geometric_median, gradient, magnitude, random, taylor"
 
 
 def test_the_choices_of_the_five_axes():
     assert {a: list(choices(a)) for a in AXES} == {
         "structure": ["blocks", "filters", "heads", "inputs", "kernels", "neurons", "nm", "weights"],
-        "score": ["gradient", "magnitude", "random"],
+        "score": ["geometric_median", "gradient", "magnitude", "random", "taylor"],
         "allocation": ["global", "per_layer", "std_threshold", "uniform"],
         "schedule": ["cubic", "iterative", "one_shot", "polynomial"],
         "recovery": ["finetune", "keep_training", "reinitialize", "rewind"],
@@ -36,13 +36,13 @@ def test_registered_names(name, registered):
 @pytest.mark.parametrize(
     ("axis", "given", "sentence"),
     [
-        ("score", "magnitde", "unknown score 'magnitde'; did you mean 'magnitude'? known: gradient, magnitude, random"),
-        ("score", "zzz", "unknown score 'zzz'; known: gradient, magnitude, random"),
+        ("score", "magnitde", "unknown score 'magnitde'; did you mean 'magnitude'? known: " + SCORES),
+        ("score", "zzz", "unknown score 'zzz'; known: " + SCORES),
         ("score", {"name": "magnitude", "power": 2}, "score 'magnitude' has no parameter 'power'; it has 'p'"),
         ("score", {"name": "gradient", "p": 2}, "score 'gradient' has no parameter 'p'; it has none"),
         ("structure", {"name": "nm", "k": 2}, "structure 'nm' has no parameter 'k'; it has 'n', 'm'"),
-        ("score", {"p": 2}, "score must be a name or a mapping with a 'name'; got {'p': 2}; known: gradient, magnitude, random"),
-        ("score", None, "score must be a name or a mapping with a 'name'; got None; known: gradient, magnitude, random"),
+        ("score", {"p": 2}, "score must be a name or a mapping with a 'name'; got {'p': 2}; known: " + SCORES),
+        ("score", None, "score must be a name or a mapping with a 'name'; got None; known: " + SCORES),
         ("score", ["magnitude"], "score must be a name or a mapping with a 'name'; got ['magnitude']; known: " + SCORES),
         ("score", {"name": "magnitude", "p": "two"}, "score 'magnitude': p must be a number; got 'two'"),
         ("score", {"name": "magnitude", "p": True}, "score 'magnitude': p must be a number; got True"),

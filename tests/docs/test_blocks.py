@@ -19,7 +19,7 @@ from secateur.core import component as registry
 from secateur.lab import Experiment
 from secateur.methods import METHODS
 
-NEEDS = {"huggingface": "accelerate", "experiments": "accelerate"}
+NEEDS = {"huggingface": "accelerate", "experiments": "accelerate", "shrink": "transformers"}
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 from docs_blocks import ROOT, blocks
 
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
-NEEDS = {"hf_trainer": "transformers", "lightning_module": "lightning"}
+NEEDS = {"hf_trainer": "transformers", "lightning_module": "lightning", "shrink_onnx": "onnxruntime"}
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda p: p.stem)

@@ -9,7 +9,7 @@ import nets
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.utils.parametrizations import spectral_norm, weight_norm
+from torch.nn.utils.parametrizations import weight_norm
 
 
 def gated(act: Callable[[Tensor], Tensor] | None = None) -> nn.Module:
@@ -139,8 +139,8 @@ class Alternating(nn.Module):
         return self.c(self.b(x[:, 0::2]) * x[:, 1::2])
 
 
-class WeightNorm(nn.Module):
-    """PyTorch's parametrization, between layers that are free."""
+class Normed(nn.Module):
+    """A layer whose weight is normed, between others."""
 
     def __init__(self, norm: Callable[[nn.Module], nn.Module]) -> None:
         super().__init__()
@@ -243,9 +243,8 @@ class Halved(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = torch.tanh(self.a(x))
-        return (
-            self.c(torch.cat([self.b(x[:, : self.part]), x[:, self.part :]], -1)) + x[:, -self.part :].mean(-1, keepdim=True) * 0
-        )
+        first, rest, last = x[:, : self.part], x[:, self.part :], x[:, -self.part :]
+        return self.c(torch.cat([self.b(first), rest], -1)) + last.sum(-1, keepdim=True)
 
 
 class Padded(nn.Module):
@@ -316,10 +315,10 @@ HAZARDS: dict[str, tuple[Callable[[], nn.Module], Any, list[str]]] = {
     "soft experts": (Experts, VECTORS, ["down", "up#2"]),
     "routed experts": (Routed, VECTORS, ["embed", "experts.0.0", "experts.1.0", "experts.2.0"]),
     "reused": (Reused, VECTORS, ["stem", "block.0"]),
-    "part": (Halved, VECTORS, ["a#2", "b"]),
+    "part": (Halved, VECTORS, ["a", "a#2", "a#3", "b"]),
     "padded": (Padded, nets.images(4), ["a", "b"]),
     "copied": (Copied, VECTORS, ["a", "b#2"]),
     "concatenated": (Concatenated, nets.images(4), ["a", "b"]),
     "two outputs": (TwoOutputs, VECTORS, ["a"]),
 }
-NORMS = {"weight norm": weight_norm, "spectral norm": spectral_norm, "old weight norm": torch.nn.utils.weight_norm}
+WEIGHT_NORMS = {"weight norm": weight_norm, "old weight norm": torch.nn.utils.weight_norm}

@@ -35,10 +35,9 @@ def shrink_zeros(model: nn.Module, x: Tensor, **options: bool) -> Shrunk:
 
 
 def conv_net(padding: int = 0) -> nn.Sequential:
+    size = 4 + 2 * padding
     first = [nn.Conv2d(3, 8, 3, bias=False), nn.BatchNorm2d(8), nn.ReLU()]
-    return nets.randomise(
-        nn.Sequential(*first, nn.Conv2d(8, 6, 3, padding=padding), nn.Flatten(), nn.Linear(6 * (4 + 2 * padding) ** 2, 3))
-    )
+    return nets.randomise(nn.Sequential(*first, nn.Conv2d(8, 6, 3, padding=padding), nn.Flatten(), nn.Linear(6 * size * size, 3)))
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from typing import Any
 import nets
 import pytest
 import torch
+from shrinks import half, shrink_and_check
 from test_oracle import verify
 
 from secateur.graph.groups import find_groups
@@ -120,9 +121,30 @@ def test_zero_equals_cut(name: str) -> None:
     make, inputs, prunable = FAMILIES[name]
     torch.manual_seed(0)
     model = nets.randomise(make())
-    groups = find_groups(model, inputs)
+    groups = find_groups(model, inputs, as_graph=True)
     verify(model, inputs, groups, units=1)
     assert len(groups.prunable) == prunable, [str(g) for g in groups]
+
+
+# where forward computes with a size: the scale of an attention
+HELD = {
+    "deberta": ("encoder.layer.0.attention.self.query_proj", "forward computes a number from its size (modeling_deberta_v2.py:"),
+    "falcon": ("transformer.h.0.self_attention.query_key_value#3", "the scale of the attention is computed from its size"),
+}
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_half_of_everything_is_cut(name: str) -> None:
+    make, inputs, prunable = FAMILIES[name]
+    torch.manual_seed(0)
+    model = nets.randomise(make())
+    groups = find_groups(model, inputs)
+    plan = half(groups, statistics=name != "convnextv2")  # whose norms are written out
+    assert set(shrink_and_check(model, inputs, plan).cut) == set(plan)
+    assert len(groups.prunable) == prunable - (name in HELD)
+    if name in HELD:
+        group, reason = HELD[name]
+        assert groups[group].reason.startswith(reason)
 
 
 def test_a_mixture_of_experts_keeps_its_experts_and_lets_their_neurons_go() -> None:

@@ -164,18 +164,28 @@ def test_what_needs_all_channels_pins_them(over: str) -> None:
 
 
 def test_a_channel_picked_by_number_stays_and_the_others_do_not() -> None:
-    groups = find_groups(Channels("number"), torch.zeros(2, 3)).of("a.weight", 0)
-    held = [g for g in groups if not g.prunable]
-    assert len(held) == 1
-    assert held[0].members[0].indices.tolist() == [3]
+    held = [g for g in find_groups(Channels("number"), torch.zeros(2, 3), as_graph=True).of("a.weight", 0) if not g.prunable]
+    assert [g.members[0].indices.tolist() for g in held] == [[3]]
+    # in Python it is the fourth as long as three stand before it
+    held = [g for g in find_groups(Channels("number"), torch.zeros(2, 3)).of("a.weight", 0) if not g.prunable]
+    assert [g.members[0].indices.tolist() for g in held] == [[0, 1, 2], [3]]
+    assert "forward fixes its size to 3 (test_groups.py:" in held[0].reason
 
 
 @pytest.mark.parametrize("over", ["rms", "norm"])
 def test_norms_let_channels_go_but_note_the_mean(over: str) -> None:
-    group = find_groups(Channels(over), torch.zeros(2, 3))["a"]
+    group = find_groups(Channels(over), torch.zeros(2, 3), as_graph=True)["a"]
     assert group.prunable
     assert len(group.statistics) == 1
     assert {m.parameter for m in group.members} == {"a.weight", "a.bias", "scale", "b.weight"}
+
+
+def test_a_size_in_the_source_holds_its_channels() -> None:
+    group = find_groups(Channels("norm"), torch.zeros(2, 3))["a"]
+    assert group.reason.startswith("forward fixes its size to 8 (test_groups.py:")
+    said = explain(Channels("norm"), torch.zeros(2, 3), "a.weight")
+    assert "a.weight, dimension 0 of size 8: stays, because forward fixes its size to 8 (test_groups.py:" in str(said)
+    assert not said.prunable
 
 
 def test_a_sum_lets_channels_go() -> None:

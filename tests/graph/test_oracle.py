@@ -70,7 +70,7 @@ def verify(model: nn.Module, x: Any, groups: Groups, units: int = 2) -> None:
 def test_zero_equals_cut(name: str) -> None:
     make, x, prunable = MODELS[name]
     model = nets.built(make, x)
-    groups = find_groups(model, x)
+    groups = find_groups(model, x, as_graph=True)
     assert not groups.unknown
     verify(model, x, groups)
     assert len(groups.prunable) == prunable, [str(g) for g in groups]

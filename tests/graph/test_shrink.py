@@ -127,24 +127,27 @@ def test_what_forward_stores_is_not_kept() -> None:
 # ---------------------------------------------------------------- failures
 
 
-def broken(model: nn.Module, monkeypatch: pytest.MonkeyPatch, where: str, what: type[BaseException]) -> None:
+def broken(monkeypatch: pytest.MonkeyPatch, where: str, what: type[BaseException]) -> None:
     def fail(*_: object, **__: object) -> None:
         raise what("broken on purpose")
 
     monkeypatch.setattr(f"secateur.graph.{where}", fail)
 
 
-@pytest.mark.parametrize("where", ["equal.Reference.compare", "cut.grouped_fields", "cut.write", "equal.answer", "shrinking.solve",
-                                   "cut.Cut.settle"])  # fmt: skip
+ON_THE_WAY = ["equal.Reference.compare", "cut.grouped_fields", "cut.write", "equal.answer", "shrinking.solve", "cut.Cut.settle"]
+
+
+@pytest.mark.parametrize("where", ON_THE_WAY)
 @pytest.mark.parametrize("what", [RuntimeError, KeyboardInterrupt])
 def test_an_error_on_the_way_leaves_the_model_as_it_was(monkeypatch: pytest.MonkeyPatch, where: str, what: type) -> None:
     model, x = nets.built(nets.ViT, nets.images(8)), nets.images(8)
     model.qkv.weight.grad = torch.ones_like(model.qkv.weight)
     plan = half(find_groups(model, x))
     before = snapshot(model)
-    with monkeypatch.context() as patch, pytest.raises(what, match="broken on purpose"):
-        broken(model, patch, where, what)
-        shrink_(model, x, plan, narrow_norms=True)
+    with monkeypatch.context() as patch:
+        broken(patch, where, what)
+        with pytest.raises(what, match="broken on purpose"):
+            shrink_(model, x, plan, narrow_norms=True)
     assert_same(before, snapshot(model))
     assert shrink_(model, x, plan, narrow_norms=True).cut
 

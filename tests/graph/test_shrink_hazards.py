@@ -6,7 +6,7 @@ import hazards
 import nets
 import pytest
 import torch
-from hazards import HAZARDS, NORMS
+from hazards import HAZARDS, WEIGHT_NORMS
 from shrinks import half, shrink_and_check
 from torch import nn
 
@@ -28,8 +28,11 @@ def test_pairs_of_interleaved_rotary_positions() -> None:
     model, x = nets.built(hazards.Interleaved, nets.tokens()), nets.tokens()
     pairs = next(g for g in find_groups(model, x).of("frequency"))
     assert pairs.units == 4
-    assert shrink_and_check(model, x, {pairs.name: [0, 2]}).cut == {pairs.name: 2}
-    assert model.size == 8, "of the values; queries and keys are four wide"
+    values = next(g for g in find_groups(model, x).prunable if g.units == 8)
+    both = {pairs.name: [0, 2], values.name: [0, 1, 2, 3]}
+    assert shrink_and_check(model, x, both, keep=True).cut == {pairs.name: 2, values.name: 4}
+    alone = shrink_and_check(model, x, {pairs.name: [0, 2]}, least=0)  # one attribute holds the size of keys and of values
+    assert "no value of size fits all that forward makes of it (hazards.py:" in alone.kept[pairs.name]
 
 
 def test_every_second_channel_needs_its_neighbour() -> None:
@@ -42,9 +45,9 @@ def test_every_second_channel_needs_its_neighbour() -> None:
 def test_a_part_whose_size_is_an_attribute() -> None:
     """``x[:, :part]`` and ``x[:, -part:]``: the same number at both ends, or none."""
     model, x = nets.built(hazards.Halved, hazards.VECTORS), hazards.VECTORS
-    first, rest = (g.name for g in find_groups(model, x).prunable if any(m.parameter == "a.weight" for m in g.members))
-    assert shrink_and_check(model, x, {rest: [0, 1, 2]}, keep=True).cut == {rest: 3}
-    assert shrink_and_check(model, x, {first: [0], rest: [6]}, keep=True).cut == {first: 1, rest: 1}
+    first, middle, last = (g.name for g in find_groups(model, x).prunable if any(m.parameter == "a.weight" for m in g.members))
+    assert shrink_and_check(model, x, {middle: [0, 1, 2]}, keep=True).cut == {middle: 3}
+    assert shrink_and_check(model, x, {first: [0], last: [2]}, keep=True).cut == {first: 1, last: 1}
     alone = shrink_and_check(model, x, {first: [0]}, least=0)
     assert "part fits all that forward makes of it (hazards.py:" in alone.kept[first]
 
@@ -60,21 +63,22 @@ def test_channels_by_number_hold_those_before_them() -> None:
     assert shrink_and_check(model, x, {free.name: [0, 3, 6]}).cut == {free.name: 3}
 
 
-@pytest.mark.parametrize("name", NORMS)
+@pytest.mark.parametrize("name", WEIGHT_NORMS)
 def test_a_normed_weight_stays_and_its_neighbours_go(name: str) -> None:
-    model, x = hazards.WeightNorm(NORMS[name]), hazards.VECTORS
-    model(x)
-    model.eval()
+    model, x = hazards.Normed(WEIGHT_NORMS[name]).eval(), hazards.VECTORS
     groups = find_groups(model, x)
-    held = [g for g in groups if any(m.parameter.startswith("b.") for m in g.members) and not g.prunable]
-    assert held
-    assert all(g.reason and "\n" not in g.reason for g in held)
-    plan = {g.name: list(range(g.units // 2)) for g in groups.prunable}
-    before = model(x)
-    shrunk = shrink_(model, x, plan)
-    assert shrunk.cut.keys() == plan.keys() >= {"c"}
-    assert model(x).shape == before.shape
-    assert model.c.out_features == 3
+    held = [g for g in groups if any(m.parameter.startswith(("a.", "b.")) for m in g.members)]
+    reasons = {g.reason for g in held if not g.reason.startswith("size of dimension 1 of the input")}
+    assert all(r.startswith("a weight norm divides by the length of its slices (hazards.py:") for r in reasons)
+    assert shrink_(model, x, half(groups)).cut == {"c": 3}
+    assert model(x).shape == (2, 3)
+
+
+def test_a_spectral_norm_follows() -> None:
+    model, x = hazards.Normed(torch.nn.utils.parametrizations.spectral_norm).eval(), hazards.VECTORS
+    shrunk = shrink_and_check(model, x, pickles=False)
+    assert shrunk.cut == {"a": 5, "b.parametrizations.weight": 4, "c": 3}
+    assert model.b.weight.shape == (4, 5)
 
 
 @pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU, nn.RNN])

@@ -1,4 +1,4 @@
-"""The sizes of one attention, written in many ways: each is followed, or its dimension stays with a reason that names the place."""
+"""Sizes of one attention, written in many ways: each is followed, or its dimension stays with a reason that names the place."""
 
 from __future__ import annotations
 

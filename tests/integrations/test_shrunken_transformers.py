@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 
 import secateur as sc
+from secateur.graph.analysis import analyse
+from secateur.graph.branches import find_branches
 from secateur.graph.groups import find_groups
 from secateur.graph.plan import is_shrunken, noted
 from secateur.graph.verify import tensors_of
@@ -47,6 +49,7 @@ MODELS: dict[str, tuple[Callable[[], Any], dict[str, Any]]] = {
     "t5": (lambda: T.T5ForConditionalGeneration(T.T5Config(**T5)), {"input_ids": IDS, "decoder_input_ids": IDS}),
 }  # fmt: skip
 
+FIRST = "the first block goes"
 # the groups to halve, by the ends of their names; whether a configuration says it; and which of its fields
 CASES: dict[str, tuple[str, tuple[str, ...], dict[str, tuple[Any, Any]] | None]] = {
     "bert": ("bert", ("intermediate",), {"intermediate_size": (20, 10)}),
@@ -62,6 +65,9 @@ CASES: dict[str, tuple[str, tuple[str, ...], dict[str, tuple[Any, Any]] | None]]
     ),
     "llama, half of the queries of a key": ("llama", ("q_proj",), {"num_attention_heads": (4, 2)}),
     "llama, last layer": ("llama", ("layers.1.mlp.gate_proj",), None),
+    "llama, a layer less": ("llama", (FIRST, "mlp.gate_proj"), {"num_hidden_layers": (2, 1), "intermediate_size": (20, 10)}),
+    "gpt2, a layer and heads less": ("gpt2", (FIRST, "c_attn#2"), None),
+    "vit, a layer less": ("vit", (FIRST,), {"num_hidden_layers": (2, 1)}),
     "qwen2, heads": (
         "qwen2", ("q_proj#2",), {"head_dim": (None, 4), "num_attention_heads": (4, 2), "num_key_value_heads": (2, 1)}
     ),
@@ -85,11 +91,16 @@ def lively(model: nn.Module) -> nn.Module:
 def shrunken(name: str, words: tuple[str, ...]) -> Any:
     make, x = MODELS[name]
     torch.manual_seed(0)
-    model, plan = lively(make()), {}
+    model, plan = lively(make()), dict[str, Any]()
     for g in find_groups(model, {**x, **no_cache(name)}).prunable:
         if g.name.removesuffix(".dense").endswith(words):
             plan[g.name] = list(range(0, g.units, 2))
-    assert sc.shrink_(model, {**x, **no_cache(name)}, plan).cut
+    if FIRST in words:
+        given = {**x, **no_cache(name)}
+        branches = find_branches(model, given, analyse(model, given))
+        plan["layers"] = [k for k, b in enumerate(branches) if b.name.split(".0.")[0].endswith((".h", ".layers"))]
+    shrunk = sc.shrink_(model, {**x, **no_cache(name)}, plan)
+    assert shrunk.cut or shrunk.skipped
     return model
 
 
@@ -187,6 +198,21 @@ def test_a_configuration_that_fits_makes_an_ordinary_model(tmp_path: Path) -> No
     assert equal(run(T.LlamaForCausalLM.from_pretrained(tmp_path / "hf"), MODELS["llama"][1]), before)
     sc.save(model, tmp_path / "m.safetensors")
     assert equal(run(sc.load(tmp_path / "m.safetensors", T.LlamaForCausalLM(model.config)).eval(), MODELS["llama"][1]), before)
+
+
+def test_blocks_that_are_gone_leave_no_gap(tmp_path: Path) -> None:
+    """Layers are numbered anew, so that a cache counts from the first that is there."""
+    model = shrunken("llama", (FIRST,))
+    before = run(model, {"input_ids": IDS, "use_cache": False})
+    assert fit_config_(model, {"input_ids": IDS, "use_cache": False}) == {"num_hidden_layers": (2, 1)}
+    assert [n for n in model.state_dict() if "layers.1" in n] == []
+    assert equal(run(model, {"input_ids": IDS, "use_cache": False}), before)
+    with torch.no_grad():
+        cache = model(IDS[:, :5], use_cache=True).past_key_values
+        last = model(IDS[:, 5:], past_key_values=cache).logits
+    assert torch.allclose(last[:, -1], before[0][:, -1].float(), atol=1e-5)
+    model.save_pretrained(tmp_path)
+    assert equal(run(T.LlamaForCausalLM.from_pretrained(tmp_path), {"input_ids": IDS, "use_cache": False}), before)
 
 
 def test_a_configuration_that_does_not_fit_leaves_the_model() -> None:

@@ -203,3 +203,16 @@ def test_it_brings_back_a_network_whose_weights_were_scaled():
     assert not torch.allclose(off, wanted, atol=0.01)
     recalibrate_(model, batches)
     torch.testing.assert_close(model.eval()(x), wanted, atol=1e-4, rtol=1e-4)
+
+
+def test_ranks_end_with_the_average_of_their_statistics(monkeypatch):
+    """Two ranks, the other of which found a mean of 10 and a variance of 3 everywhere."""
+    alone, model, batches = nn.BatchNorm1d(3), nn.BatchNorm1d(3), [torch.randn(6, 3)]
+    recalibrate_(alone, batches)
+    others = iter([10.0, 3.0])
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 2)
+    monkeypatch.setattr(torch.distributed, "all_reduce", lambda tensor: tensor.add_(next(others)))
+    recalibrate_(model, batches)
+    torch.testing.assert_close(model.running_mean, (alone.running_mean + 10) / 2)
+    torch.testing.assert_close(model.running_var, (alone.running_var + 3) / 2)

@@ -3,6 +3,7 @@
 One model, with everything that is known about it:   python -m tests.zoo bert-for-masked-lm
 Several, or all of one library:                      python -m tests.zoo 'timm/*' --jobs 2
 Only tracing and groups, each unit tried on numbers: python -m tests.zoo 'transformers/*' --groups
+Also one that is not listed:                         python -m tests.zoo timm/resnet50 transformers/roc_bert
 What there is:                                       python -m tests.zoo --list
 All, written to benchmarks/results/zoo.csv:          make zoo
 

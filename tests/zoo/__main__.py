@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import argparse
 import dataclasses as dc
+import json
 import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .packages import prepare
 
 prepare()
 
+if TYPE_CHECKING:
+    from .catalog import Entry
+    from .check import Row
+
+ROWS = Path(__file__).parents[2] / "runs" / "zoo.jsonl"
 
 BRIEF = (
     "library", "model", "verdict", "macs", "seconds", "total", "verdict_narrow", "macs_narrow", "verdict_tp", "detail",
@@ -31,6 +39,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--narrow-norms", action="store_true", help="once more, cut over norms too")
     parser.add_argument("--alone", action="store_true", help="without Torch-Pruning")
     parser.add_argument("--write", action="store_true", help="into benchmarks/results/")
+    parser.add_argument(
+        "--resume", action="store_true", help="go on after a run that was stopped: its rows are in runs/zoo.jsonl"
+    )
     return parser.parse_args()
 
 
@@ -63,18 +74,34 @@ def main() -> None:
     from .run import each
     from .table import counts, write
 
-    rows = []
-    for row in each(chosen, options.jobs, narrow_norms=options.narrow_norms, against=not options.alone):
-        rows.append(row)
-        tell(row, brief=len(chosen) > 3)
+    rows = known_rows(chosen) if options.resume else []
+    left = [e for e in chosen if str(e) not in {f"{r.library}/{r.model}" for r in rows}]
+    ROWS.parent.mkdir(exist_ok=True)
+    with ROWS.open("a" if options.resume else "w", encoding="utf-8") as file:
+        for row in each(left, options.jobs, narrow_norms=options.narrow_norms, against=not options.alone):
+            rows.append(row)
+            print(json.dumps(dc.asdict(row)), file=file, flush=True)
+            tell(row, brief=len(chosen) > 3)
+    order = [str(e) for e in chosen]
+    rows.sort(key=lambda r: order.index(f"{r.library}/{r.model}"))
     print(counts(rows))
     if options.write:
         write(rows, seed=0, narrow_norms=options.narrow_norms)
-    sys.exit(any(r.verdict == "wrong" for r in rows))
+    sys.exit(any("wrong" in (r.verdict, r.verdict_narrow) for r in rows))
 
 
-def tell(row: object, brief: bool = False) -> None:
-    known = {k: f"{v:.3g}" if isinstance(v, float) else v for k, v in dc.asdict(row).items()}  # type: ignore[call-overload]
+def known_rows(chosen: list[Entry]) -> list[Row]:
+    """Rows that an earlier run wrote, of the models that are asked for."""
+    from .check import Row
+
+    if not ROWS.exists():
+        return []
+    rows = [Row(**json.loads(line)) for line in ROWS.read_text(encoding="utf-8").splitlines()]
+    return [r for r in rows if f"{r.library}/{r.model}" in set(map(str, chosen))]
+
+
+def tell(row: Row, brief: bool = False) -> None:
+    known = {k: f"{v:.3g}" if isinstance(v, float) else v for k, v in dc.asdict(row).items()}
     if brief:
         print(
             *(

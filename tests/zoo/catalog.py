@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses as dc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from fnmatch import fnmatch
 from typing import Any
 
@@ -36,13 +36,25 @@ class Entry:
 
 def entries(library: str | None = None) -> Iterator[Entry]:
     """All models, of the libraries that are installed."""
-    from . import of_timm, of_torchvision, of_transformers, own
-
-    for name, module in zip(LIBRARIES, (of_transformers, of_timm, of_torchvision, own), strict=True):
-        if library in (None, name) and (name == "own" or installed(name)):
+    for name, module in _modules().items():
+        if library in (None, name):
             yield from module.entries()
 
 
-def find(patterns: list[str]) -> list[Entry]:
-    """Entries whose ``library/name`` or name matches one of the patterns."""
-    return [e for e in entries() if any(fnmatch(str(e), p) or fnmatch(e.name, p) for p in patterns)]
+def find(patterns: Sequence[str]) -> list[Entry]:
+    """Entries whose ``library/name`` or name matches one of the patterns; and ``library/name`` that is not listed."""
+    found = [e for e in entries() if any(fnmatch(str(e), p) or fnmatch(e.name, p) for p in patterns)]
+    known = {str(e) for e in found}
+    for pattern in patterns:
+        library, _, name = pattern.partition("/")
+        module = _modules().get(library)
+        if name and pattern not in known and not set(name) & set("*?[") and hasattr(module, "entry"):
+            found.append(module.entry(name))
+    return found
+
+
+def _modules() -> dict[str, Any]:
+    from . import of_timm, of_torchvision, of_transformers, own
+
+    modules = dict(zip(LIBRARIES, (of_transformers, of_timm, of_torchvision, own), strict=True))
+    return {name: module for name, module in modules.items() if name == "own" or installed(name)}

@@ -95,7 +95,7 @@ def dense(entry: Entry, seed: int = 0) -> nn.Module:
     """The model with weights that let a signal pass, in evaluation mode."""
     torch.manual_seed(seed)
     lively = entry.build()
-    liven_(lively, entry.inputs(lively, 4, 1), outputs)
+    liven_(lively, [entry.inputs(lively, 4, s) for s in (1, 2)], run)
     torch.manual_seed(seed)
     model = entry.build().eval()  # one that has not run yet: some keep what they computed
     model.load_state_dict(lively.state_dict())

@@ -7,7 +7,7 @@ model leave an output that hardly depends on its input, and then everything is e
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,26 +16,44 @@ from torch import Tensor, nn
 
 from secateur.graph.trace import call
 
+from .reference import distance
 
-def liven_(model: nn.Module, inputs: Any, outputs: Callable[[Any], list[Tensor]], seed: int = 1) -> nn.Module:
-    """Give all weights new random values, and batch norms the statistics of an example; in evaluation mode."""
+GAINS = (1.5, 0.7, 3.0, 0.0)
+ENOUGH = 1e-2  # relative change of the output with the input
+
+
+def liven_(model: nn.Module, examples: Sequence[Any], answer: Callable[[nn.Module, Any], list[Tensor]], seed: int = 1) -> None:
+    """Give all weights new random values, and batch norms the statistics of an example; in evaluation mode.
+
+    Of several scales that is taken at which the output changes most with the input, or the first at which it changes enough.
+
+    Args:
+        model: changed in place.
+        examples: two inputs.
+        answer: the outputs of a model for an input.
+        seed: of the random numbers.
+    """
     model.eval()
-    before = copy.deepcopy(model.state_dict())
-    for gain in (1.5, 0.7, 0.0):
-        if gain:
-            _fill(model, gain, seed)
-        else:
-            model.load_state_dict(before)  # some models have weights that only their own initial values fit
+    before, best, most = copy.deepcopy(model.state_dict()), 0.0, -1.0
+    for gain in (*GAINS, None):
+        _fill(model, before, best if gain is None else gain, seed)
         with torch.no_grad(), _measuring(model):
-            call(model, inputs)
-        with torch.no_grad():
-            if all(bool(x.isfinite().any()) and not bool(x.isnan().any()) for x in outputs(call(model, inputs))):
-                break
-    return model
+            call(model, examples[0])
+        if gain is None:
+            return
+        a, b = (answer(model, x) for x in examples)
+        change = distance(a, b) if all(bool(x.isfinite().all()) for x in (*a, *b)) else -1.0
+        if change > most:
+            best, most = gain, change
+        if most > ENOUGH:
+            return
 
 
 @torch.no_grad()
-def _fill(model: nn.Module, gain: float, seed: int) -> None:
+def _fill(model: nn.Module, before: dict[str, Tensor], gain: float, seed: int) -> None:
+    model.load_state_dict(before)
+    if not gain:
+        return  # some models have weights that only their own initial values fit
     random = torch.Generator().manual_seed(seed)
     tables = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
     for p in model.parameters():

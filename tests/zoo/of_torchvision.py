@@ -22,12 +22,16 @@ PIXELS = {"inception_v3": 96, "maxvit_t": 224, "alexnet": 96}
 
 def entries() -> Iterator[Entry]:
     """By task."""
-    for name in CLASSIFIERS.split():
-        yield Entry("torchvision", name, lambda n=name: build(n, num_classes=10), lambda _, b, s, n=name: images(n, b, s))
-    for name in SEGMENTERS:
-        yield Entry("torchvision", name, lambda n=name: segmenter(n), lambda _, b, s, n=name: images(n, b, s))
-    for name in VIDEO:
-        yield Entry("torchvision", name, lambda n=name: build(n, num_classes=10), lambda _, b, s: noise(s, b, 3, 16, 64, 64))
+    yield from map(entry, (*CLASSIFIERS.split(), *SEGMENTERS, *VIDEO))
+
+
+def entry(name: str) -> Entry:
+    """Any model of torchvision for images, for masks or for videos."""
+    if name in VIDEO:
+        return Entry("torchvision", name, lambda: build(name, num_classes=10), lambda _, b, s: noise(s, b, 3, 16, 64, 64))
+    options = {"num_classes": 5, "weights_backbone": None} if name in SEGMENTERS else {"num_classes": 10}
+    size = PIXELS.get(name, 64)
+    return Entry("torchvision", name, lambda: build(name, **options), lambda _, b, s: noise(s, b, 3, size, size))
 
 
 def build(name: str, **options: Any) -> nn.Module:
@@ -40,17 +44,6 @@ def build(name: str, **options: Any) -> nn.Module:
         options["image_size"] = 64
     model: nn.Module = torchvision.models.get_model(name, weights=None, **options)
     return model
-
-
-def segmenter(name: str) -> nn.Module:
-    """Without the weights of its backbone."""
-    return build(name, num_classes=5, weights_backbone=None)
-
-
-def images(name: str, batch: int, seed: int) -> Tensor:
-    """Noise of 64 pixels, or more where the model needs more."""
-    size = PIXELS.get(name, 64)
-    return noise(seed, batch, 3, size, size)
 
 
 def noise(seed: int, *shape: int) -> Tensor:

@@ -41,6 +41,7 @@ chinese_clip clip flava git moonshine seamless_m4t siglip
 GIVEN: dict[str, dict[str, Any]] = {
     "llama": {"num_key_value_heads": 2},
     "mamba2": {"num_heads": 8, "head_dim": 8, "n_groups": 2},
+    "fsmt": {"src_vocab_size": 64, "tgt_vocab_size": 64},
     "gpt_neo": {"num_layers": 2, "attention_types": [[["global", "local"], 1]], "intermediate_size": 48},
     "deepseek_v3": {"num_key_value_heads": 4},
     "deepseek_v2": {"num_key_value_heads": 4, "num_experts_per_tok": 2},

@@ -39,7 +39,7 @@ NAMES: dict[int, str] = {
         hidden_size d_model n_embd dim embed_dim embedding_size hidden_dim emb_dim encoder_hidden_dim
         decoder_hidden_size out_hidden_size pooler_output_size encoder_hidden_size text_hidden_size
         projector_hidden_size image_size word_embed_proj_dim lru_width embedding_dim codebook_size
-        decoder_hidden_dim codevector_dim proj_codevector_dim
+        decoder_hidden_dim input_embedding_size output_embedding_size codevector_dim proj_codevector_dim
     """,
     48: """
         intermediate_size ffn_dim encoder_ffn_dim decoder_ffn_dim d_ff n_inner mlp_dim ffn_hidden_size

@@ -37,16 +37,16 @@ def inspect(file: Annotated[Path, typer.Argument(help="a file written by secateu
     console = make_console()
     console.print(table)
     if changed is not None:
+        blocks = sum(sizes is None for sizes in changed.values())
+        counts = f"{len(changed) - blocks} integers of its modules changed, {blocks} blocks gone"
+        console.print(f"shrunken, {counts}: secateur.load makes a dense model as small", highlight=False, soft_wrap=True)
         console.print(_shape(changed))
     for key, value in read_metadata(file).items():
         console.print(f"{key}: {value}", style="dim", highlight=False, soft_wrap=True)
 
 
 def _shape(changed: dict[str, tuple[int, int] | None]) -> Table:
-    gone = sum(sizes is None for sizes in changed.values())
-    blocks = f", {gone} blocks gone" if gone else ""
-    title = f"shrunken: {len(changed) - gone} integers of the modules changed{blocks}; secateur.load makes a dense model as small"
-    table = Table(box=box.SIMPLE_HEAD, title=title)
+    table = Table(box=box.SIMPLE_HEAD)
     table.add_column("integer or block", overflow="fold")
     for column in ("made with", "now"):
         table.add_column(column, justify="right")

@@ -37,9 +37,10 @@ def as_before_on_failure(model: nn.Module) -> Iterator[None]:
         for module, own, children, buffers, hidden in attributes:
             vars(module).clear()
             vars(module).update(own)
-            for now, before in ((module._modules, children), (module._buffers, buffers)):
-                now.clear()
-                now.update(before)
+            module._modules.clear()
+            module._modules.update(children)
+            module._buffers.clear()
+            module._buffers.update(buffers)
             module._non_persistent_buffers_set.clear()
             module._non_persistent_buffers_set.update(hidden)
         raise

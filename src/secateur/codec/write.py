@@ -96,7 +96,7 @@ def module_state(model: nn.Module) -> tuple[nn.Module, dict[str, Tensor]]:
 
 
 def _check_plain(name: str, value: Any) -> None:
-    if isinstance(value, nn.parameter.UninitializedTensorMixin):
+    if nn.parameter.is_lazy(value):
         raise ModelError(f"{name!r} of a lazy layer has no size yet; run the model on an example first")
     if not isinstance(value, Tensor) or value.layout != torch.strided or value.is_quantized:
         raise ModelError(f"the state entry {name!r} is no plain tensor ({type(value).__name__}); only those can be stored")
@@ -147,7 +147,7 @@ def _encode(model: nn.Module, masks: Mapping[str, Tensor], metadata: Mapping[str
 def _content(tensor: Tensor) -> tuple[Any, ...]:
     """What equal buffers of several layers, such as causal masks, have in common: their bytes."""
     raw = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
-    return (tensor.dtype, tensor.shape, hashlib.sha256(raw).hexdigest())
+    return (tensor.dtype, tensor.shape, hashlib.sha256(raw.data).hexdigest())
 
 
 def _own(tensor: Tensor) -> Tensor:

@@ -202,7 +202,7 @@ def _value(node: Node, known: dict[Node, _Known]) -> Tensor | None:
 
 def _count(node: Node, known: dict[Node, _Known]) -> Iterator[OpMacs | str]:
     name = node.target._schema.name  # type: ignore[union-attr]
-    rule = RULES.get(name.removeprefix("aten::")) if name.startswith("aten::") else None
+    rule = RULES.get(name.removeprefix("aten::"))
     if rule is None:
         if looks_like_contraction(name):
             yield name

@@ -12,7 +12,7 @@ from torch.utils import _pytree as pytree
 
 from .cut import tensors
 from .trace import ExampleInputs, split_inputs
-from .verify import as_traced, double, tensors_of
+from .verify import as_traced, double, in_double, tensors_of
 from .views import Labels, reshape
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ class _Interpreter(fx.Interpreter):
         if self.injective and name.rstrip("_") in _FLAT:
             line = target(torch.zeros_like(args[0]), *args[1:], **kwargs) + 1.37 * args[0]
             return args[0].copy_(line) if name.endswith("_") else line
-        return target(*args, **kwargs)
+        return in_double(name, target)(*args, **kwargs)
 
     def _narrowed(self, n: fx.Node) -> Any:
         """A norm over the units that are left, with zeros for the others."""

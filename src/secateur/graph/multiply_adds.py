@@ -118,6 +118,13 @@ def _addmm(node: Node, a: Arguments, shape: Shape) -> list[Contraction]:
     return [Contraction(prod(shape(left)) * columns, (right, left))]
 
 
+@rule("_grouped_mm", "transformers::grouped_mm_fallback")
+def _grouped_matmul(node: Node, a: Arguments, shape: Shape) -> list[Contraction]:
+    """Rows sorted by expert: each meets the weight of its own."""
+    rows, weight = (x for x in node.all_input_nodes[:2])
+    return [Contraction(prod(shape(rows)) * shape(weight)[-1], (weight,))]
+
+
 @rule("conv1d", "conv2d", "conv3d", "convolution", "_convolution", "_conv_depthwise2d", "conv_depthwise3d",
       "mkldnn_convolution", "cudnn_convolution", "thnn_conv2d", "slow_conv3d", "slow_conv_dilated2d",
       "conv_transpose1d", "conv_transpose2d", "conv_transpose3d")  # fmt: skip

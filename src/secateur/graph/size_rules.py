@@ -130,13 +130,12 @@ def _pad(r: Reader, call: Call, outputs: list[Dims]) -> Found:
 
 @_sizes("repeat_interleave")
 def _repeat_interleave(r: Reader, call: Call, outputs: list[Dims]) -> Found:
+    """How many copies of each index."""
     repeats, dim = argument(call, 1, "repeats"), argument(call, 2, "dim")
-    x = call.args[0]
-    given = r.dims(x.source) if isinstance(x, Shape) else None
-    if not isinstance(repeats, int) or dim is None or given is None:
-        return
-    before, after, m, n = given[dim], outputs[0][dim], x[dim], call.outputs[0][dim]
-    yield repeats, after, lambda reader, gone: reader.left(after, n, gone) // max(reader.left(before, m, gone), 1)
+    if isinstance(repeats, int) and isinstance(dim, int) and repeats > 1:
+        n, labels = call.outputs[0][dim], outputs[0][dim]
+        copies = 0 if isinstance(labels, int) else reshape(r.labels.atoms, [labels], [n], [n // repeats, int(repeats)])[1]
+        yield repeats, copies, None
 
 
 @_sizes("narrow")

@@ -15,7 +15,7 @@ from torch import nn
 
 from .sizes import Notes, Size, Slot
 
-__all__ = ["NOTE", "follow", "read", "write"]
+__all__ = ["NOTE", "follow", "put", "read", "write"]
 
 NOTE = "_secateur_shape"  # in every module of a shrunken model: the integers it was made with, by their keys
 _OWN = frozenset(nn.Module().__dict__)  # what every module has
@@ -106,7 +106,8 @@ def read(model: nn.Module, slot: Slot) -> Any:
     """
     value: Any = model.get_submodule(slot.module)
     for key in slot.keys:
-        value = value[key] if isinstance(value, tuple | list | dict) else vars(value)[key]
+        holder: Any = value if isinstance(value, tuple | list | dict) else vars(value)
+        value = holder[key]
     return value
 
 
@@ -127,22 +128,22 @@ def write(model: nn.Module, changes: Mapping[Slot, int]) -> None:
         by_module[slot.module][slot.keys] = value
     for module in model.modules():
         vars(module).setdefault(NOTE, {})
-    for name, keys in by_module.items():
+    for name, wanted_here in by_module.items():
         own = vars(model.get_submodule(name))
-        own[NOTE] = {k: read(model, Slot(name, k)) for k in keys} | own[NOTE]
+        own[NOTE] = {keys: read(model, Slot(name, keys)) for keys in wanted_here} | own[NOTE]
     for key, holder, modules in list(_shared(model)):
         wanted = [{k[1:]: v for k, v in by_module[m].items() if k[0] == key} for m in modules]
         if wanted[0] and all(w == wanted[0] for w in wanted):  # all agree: one copy serves them all, so it stays shared
             new = holder
             for keys, value in wanted[0].items():
-                new = _put(new, keys, value)
+                new = put(new, keys, value)
             for m in modules:
                 model.get_submodule(m).__dict__[key] = new
                 by_module[m] = {k: v for k, v in by_module[m].items() if k[0] != key}
     for name, wanted_here in by_module.items():
         module = model.get_submodule(name)
         for keys, value in wanted_here.items():
-            module.__dict__[str(keys[0])] = _put(module.__dict__[str(keys[0])], keys[1:], value)
+            module.__dict__[str(keys[0])] = put(module.__dict__[str(keys[0])], keys[1:], value)
 
 
 def _shared(model: nn.Module) -> Iterator[tuple[str, Any, list[str]]]:
@@ -157,13 +158,18 @@ def _shared(model: nn.Module) -> Iterator[tuple[str, Any, list[str]]]:
             yield key, value, modules
 
 
-def _put(value: Any, keys: tuple[str | int, ...], new: int) -> Any:
-    """A copy of a container with one integer changed."""
+def put(value: Any, keys: tuple[str | int, ...], new: int) -> Any:
+    """A copy of a container with one integer changed.
+
+    Example:
+        >>> put({"sizes": (3, 4)}, ("sizes", 1), 2)
+        {'sizes': (3, 2)}
+    """
     if not keys:
         return new
     key, rest = keys[0], keys[1:]
     if isinstance(value, tuple | list):
-        return type(value)(_put(v, rest, new) if k == key else v for k, v in enumerate(value))
+        return type(value)(put(v, rest, new) if k == key else v for k, v in enumerate(value))
     if isinstance(value, dict):
-        return {**value, key: _put(value[key], rest, new)}
-    return _with(value, {str(key): _put(vars(value)[str(key)], rest, new)})
+        return {**value, key: put(value[key], rest, new)}
+    return _with(value, {str(key): put(vars(value)[str(key)], rest, new)})

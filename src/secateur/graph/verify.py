@@ -17,8 +17,8 @@ from .record import LOOKS, numbers
 from .trace import ExampleInputs, batch_size, call, no_fast_path, quiet, untouched
 
 __all__ = [
-    "Answer", "Failure", "Run", "Step", "answer", "as_traced", "changed", "difference", "double", "first_line", "one_more",
-    "tensors_of",
+    "Answer", "Failure", "Run", "Step", "answer", "as_traced", "changed", "difference", "double", "first_line", "in_double",
+    "one_more", "tensors_of",
 ]  # fmt: skip
 
 _HALVES = (torch.float32, torch.float16, torch.bfloat16)
@@ -103,7 +103,7 @@ class Run(TorchFunctionMode):
     def _run(self, name: str, func: Any, args: Any, kwargs: Any) -> Any:
         if self._precise:
             args, kwargs = pytree.tree_map(double, (args, kwargs))
-            func = getattr(Tensor, _CASTS[name]) if name in _CASTS else func
+            func = in_double(name, getattr(Tensor, _CASTS[name]) if name in _CASTS else func)
         try:
             out = func(*args, **kwargs)
         except Exception as e:
@@ -111,6 +111,20 @@ class Run(TorchFunctionMode):
                 raise
             raise Failure(f"{name} does not fit: {first_line(e)}", len(self.steps)) from e
         return pytree.tree_map(double, out) if self._precise else out
+
+
+def in_double(name: str, func: Any) -> Any:
+    """What to call instead where PyTorch has an operation in less than double precision only."""
+    return _grouped if name in ("_grouped_mm", "grouped_mm") else func
+
+
+def _grouped(a: Tensor, b: Tensor, offs: Tensor, bias: Tensor | None = None, out_dtype: Any = None) -> Tensor:
+    """Rows of ``a`` up to ``offs[k]`` times ``b[k]``; the rest are zero."""
+    ends = offs.tolist()
+    out = a.new_zeros(len(a), b.shape[-1])
+    for k, (start, end) in enumerate(zip([0, *ends], ends, strict=False)):
+        out[start:end] = a[start:end] @ b[k]
+    return out if bias is None else out + bias
 
 
 def first_line(e: BaseException) -> str:

@@ -14,8 +14,9 @@ from torch import nn
 
 from ..core.errors import ModelError
 from ..graph.plan import noted
-from ..graph.slots import read
+from ..graph.slots import put, read
 from ..graph.verify import Failure, Run, answer, difference
+from .depth import Gap, closed_up, fewer_blocks
 
 __all__ = ["Field", "Misfit", "dense_config", "fit"]
 
@@ -48,11 +49,12 @@ def fit(model: Any, example_inputs: Any) -> tuple[Any, dict[Field, tuple[Any, An
         ModelError: the class makes another model of a configuration, whatever it says.
         Misfit: no configuration of its class says it.
     """
-    search, why = _Search(model), None
+    small, gaps = closed_up(model)
+    search, why = _Search(small, gaps), None
     for state in search.states():
         made = search.made(state.fields, "cpu")
         try:
-            _check(model, made, example_inputs)
+            _check(model, small, made, example_inputs)
         except Misfit as e:
             why = why or e  # of the nearest
             continue
@@ -79,15 +81,22 @@ class _State:
 class _Search:
     """Looks for configurations that make models as small, the nearest first."""
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, gaps: tuple[Gap, ...]) -> None:
         self.model, self.start = model, dense_config(model)
-        fields = self.start.to_dict()
-        self._known = frozenset(fields)
-        distance = self._distance(fields)
-        if distance is None:
-            kind = type(model).__name__
+        dense = self.start.to_dict()
+        self._known = frozenset(dense)
+        ways = fewer_blocks(dense, gaps) if gaps else [(dense, dict[str, tuple[int, int]]())]
+        roots = [
+            _State(distance, fields, {(key,): sizes for key, sizes in changed.items()})
+            for fields, changed in ways
+            if (distance := self._distance(fields)) is not None
+        ]
+        kind = type(model).__name__
+        if not roots and gaps:
+            raise Misfit(f"{kind} numbers its blocks otherwise than those that are left")
+        if not roots:
             raise ModelError(f"{kind}(config) does not make the parameters of this model; save it with secateur.save instead")
-        self.root = _State(distance, fields, {})
+        self.root = min(roots)
 
     def states(self) -> Iterator[_State]:
         """Those that make the sizes, or the nearest there is."""
@@ -189,13 +198,7 @@ def dense_config(model: Any) -> Any:
     config = copy.deepcopy(model.config)
     for slot, (before, _) in noted(model).items():
         if slot.module == "" and slot.keys[0] == "config":
-            holder = config
-            for key in slot.keys[1:-1]:
-                holder = holder[key] if isinstance(holder, list | dict) else getattr(holder, str(key))
-            if isinstance(holder, list | dict):
-                holder[slot.keys[-1]] = before  # type: ignore[index]
-            else:
-                vars(holder)[str(slot.keys[-1])] = before
+            config = put(config, slot.keys[1:], before)
     return config
 
 
@@ -265,12 +268,12 @@ def _differences(model: nn.Module, made: nn.Module) -> Iterator[str]:
             yield f"the class computes other values for the buffer {name}"
 
 
-def _check(model: Any, made: Any, example_inputs: Any) -> None:
-    """Give a model the tensors of another, and compare them."""
-    wrong = next(_differences(model, made), None)
+def _check(model: Any, small: Any, made: Any, example_inputs: Any) -> None:
+    """Give a new model the tensors of the small one, and compare it to the one that was shrunken."""
+    wrong = next(_differences(small, made), None)
     if wrong is not None:
         raise Misfit(wrong)
-    made.load_state_dict(model.state_dict(), assign=True)
+    made.load_state_dict(small.state_dict(), assign=True)
     made.tie_weights()
     made.train(model.training)
     before = answer(model, example_inputs)

@@ -17,6 +17,7 @@ from ..codec.read import stored_types
 from ..core.errors import FormatError, ModelError, RunError, require
 from ..graph.plan import forget_
 from ..graph.trace import ExampleInputs, unwrap
+from .depth import close_up_
 from .fit import Field, Misfit, dense_config, fit
 
 __all__ = ["FILE", "Saved", "fit_config_", "from_pretrained", "save_pretrained"]
@@ -118,7 +119,8 @@ def fit_config_(model: Any, example_inputs: ExampleInputs) -> dict[str, tuple[An
     """Change ``model.config`` so that it says how small a shrunken Transformers model is.
 
     The model is an ordinary one from then on: its own ``save_pretrained`` works, also in the hands of a ``Trainer``, and
-    :func:`secateur.load` fills one made from the new configuration.
+    :func:`secateur.load` fills one made from the new configuration. Blocks that were taken out leave no gap: those that are
+    left are numbered anew.
 
     Args:
         model: a ``PreTrainedModel``.
@@ -138,6 +140,7 @@ def fit_config_(model: Any, example_inputs: ExampleInputs) -> dict[str, tuple[An
             f"no {type(model.config).__name__} says how small the model is: {e}; "
             "save it with secateur.integrations.transformers.save_pretrained"
         ) from e
+    close_up_(model)
     twins, kind = dict(made.named_modules()), require("transformers", "hf").PretrainedConfig
     for name, module in model.named_modules():
         for key, value in vars(twins.get(name, module)).items():

@@ -145,7 +145,8 @@ class _Job:
             load(Path(root) / experiment.dense().id / "model.safetensors", self.model)
         target = None if experiment.compression is None else Compression(experiment.compression)
         batches = self._training_batches(recipe.recovery.recalibration)
-        example = self.task.example_inputs() if recipe.structure.couples else None  # whole units, over all layers they reach
+        whole = recipe.structure.couples or not recipe.structure.alone  # units that reach over layers
+        example = self.task.example_inputs() if whole else None
         self.pruner = Pruner(self.model, recipe, example_inputs=example, target=target, data=batches)
         settings = self._recovery_training()
         self._check_steps(settings)
@@ -185,7 +186,7 @@ class _Job:
         """Refuse, before any work, a ramp or a rewinding step that the training does not reach."""
         recipe, steps = self.experiment.recipe, settings.steps(len(self.task.data.train))
         assert recipe is not None
-        end = 0 if "rounds" in recipe.schedule.counts else getattr(recipe.schedule, "end", 0)
+        end = 0 if "rounds" in recipe.schedule.counts else recipe.schedule.last_step
         if end > steps:
             raise RecipeError(
                 f"the schedule ends at step {end}, and the training it happens in has {steps} steps; end it earlier"

@@ -117,8 +117,7 @@ def sensitivity(
 ) -> Scan:
     """Prune each layer alone at several sparsities, and evaluate without retraining; the model ends with the bits it had.
 
-    What is removed, and by which score, is the recipe's; how much from where is what is asked here. Where the recipe's
-    recovery recalibrates batch norms, so does every trial.
+    What is removed, and by which score, is the recipe's, and where its recovery recalibrates batch norms, so does each trial.
 
     Args:
         model: a trained network; evaluated in the mode that ``evaluate`` puts it in.
@@ -133,7 +132,7 @@ def sensitivity(
     Raises:
         ModelError: nothing to prune.
         RecipeError: no sparsity, or one that the structure cannot reach.
-        DataError: the score or the recovery needs data, or a figure is no number.
+        DataError: data is needed, or a figure is no number.
 
     Example:
         >>> _ = torch.manual_seed(0)
@@ -157,7 +156,6 @@ def sensitivity(
     rows: dict[str, list[float]] = {name: [] for name in pruner.targets}
     with _put_back(inner) as put_back:
         dense = _figure(evaluate(model), "the dense network")
-        put_back()
         for i, (sparsity, name) in enumerate(_trials(pruner, steps, put_back)):
             if examples:
                 recalibrate_(inner, data or (), examples=examples, loss=loss)
@@ -171,6 +169,7 @@ def _trials(pruner: Pruner, sparsities: Iterable[float], put_back: Callable[[], 
     """Every sparsity with every layer: inside the loop's body the model has that layer pruned, and no other."""
     fresh = pruner.state_dict()
     for sparsity in sparsities:
+        put_back()
         pruner.load_state_dict(fresh)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="pruning emptied the layer")
@@ -179,7 +178,6 @@ def _trials(pruner: Pruner, sparsities: Iterable[float], put_back: Callable[[], 
             put_back()
             pruner.load_state_dict(_only(name, pruner, pruned))
             yield sparsity, name
-        put_back()
 
 
 def _only(name: str, pruner: Pruner, state: dict[str, Any]) -> dict[str, Any]:

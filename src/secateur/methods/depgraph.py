@@ -16,7 +16,8 @@ __all__ = ["depgraph"]
 @method(
     paper="Fang et al., DepGraph: Towards Any Structural Pruning, 2023",
     source="arXiv:2301.12900",
-    claim="coupled channels ranked by the norm of all their weights; ResNet-56 keeps its accuracy on CIFAR-10 at 2.1 times fewer multiply-adds",
+    claim="coupled channels go by the norm of all their weights; ResNet-56 keeps its accuracy on CIFAR-10 at 2.1 times fewer "
+    "multiply-adds",
     result=None,
 )
 def depgraph(

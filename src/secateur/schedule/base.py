@@ -23,6 +23,11 @@ class Schedule(Component, axis="schedule"):
     def final(self) -> float:
         """The sparsity it ends at."""
 
+    @property
+    def last_step(self) -> int:
+        """The step of the last pruning, where steps are counted."""
+        return 0
+
     @abstractmethod
     def at(self, sparsity: float) -> Self:
         """The same schedule, ending at another sparsity."""

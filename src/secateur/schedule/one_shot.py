@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses as dc
-from typing import ClassVar
 
 from typing_extensions import Self
 
@@ -26,14 +25,23 @@ class OneShot(Schedule):
         (0.9, None)
     """
 
-    counts: ClassVar[frozenset[str]] = frozenset({"steps", "rounds"})
     sparsity: float = param(default=0.5, ge=0, lt=1)
     at_training_step: int = param(default=0, ge=0)
+
+    @property
+    def counts(self) -> frozenset[str]:  # type: ignore[override]
+        """Steps; rounds too, unless it waits for a step."""
+        return frozenset({"steps"} if self.at_training_step else {"steps", "rounds"})
 
     @property
     def final(self) -> float:
         """The sparsity itself."""
         return self.sparsity
+
+    @property
+    def last_step(self) -> int:
+        """The step it waits for."""
+        return self.at_training_step
 
     def at(self, sparsity: float) -> Self:
         """One shot to another sparsity."""

@@ -64,6 +64,11 @@ class Polynomial(Schedule):
         """s_f."""
         return self.sparsity
 
+    @property
+    def last_step(self) -> int:
+        """t₀ + nΔt."""
+        return self.end
+
     def at(self, sparsity: float) -> Self:
         """The same ramp to another sparsity."""
         return dc.replace(self, sparsity=sparsity, initial=min(self.initial, sparsity))

@@ -20,6 +20,10 @@ class Score(Component, axis="score"):
     """What it must be told beyond the weight: ``"gradient"``, or ``"example_gradient"`` for the gradient of one example at a
     time, over which the scores of units are averaged. The pruner collects it once, or refuses at the start."""
 
+    def regulariser(self, weight: Tensor) -> Tensor | None:
+        """What training is to keep small so that this score tells more, differentiable in the weight; None for nothing."""
+        return None
+
     @abstractmethod
     def __call__(self, weight: Tensor, statistics: Statistics) -> Tensor:
         """The score of every weight: same shape, a pure function that gives the same answer each time.

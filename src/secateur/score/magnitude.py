@@ -19,6 +19,8 @@ class Magnitude(Score):
 
     Args:
         p: the exponent, 1 for L1 and 2 for L2 norms of groups.
+        penalty: λ; training adds λ·Σ|w|^p over the scored weights to the loss until they have been pruned
+            (``pruner.penalty()`` in your own loop).
 
     Example:
         >>> import torch
@@ -31,7 +33,12 @@ class Magnitude(Score):
     """
 
     p: float = param(default=1.0, gt=0)
+    penalty: float = param(default=0.0, ge=0)
 
     def __call__(self, weight: Tensor, statistics: Statistics) -> Tensor:
         """|w|^p."""
         return weight.abs() if self.p == 1 else weight.abs().pow_(self.p)
+
+    def regulariser(self, weight: Tensor) -> Tensor | None:
+        """λ·Σ|w|^p."""
+        return self.penalty * (weight.abs() if self.p == 1 else weight.abs().pow(self.p)).sum() if self.penalty else None

@@ -36,6 +36,7 @@ class Layers(Structure):
         Veit et al., *Residual Networks Behave Like Ensembles of Relatively Shallow Networks*, 2016, arXiv:1605.06431.
     """
 
+    couples: ClassVar[bool] = True
     alone: ClassVar[bool] = False
 
     reduce: str = param(default="mean", among=("mean", "sum", "max", "l2", "abs_sum"))

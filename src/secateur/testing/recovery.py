@@ -11,7 +11,7 @@ from ..recovery import Recovery
 from ..schedule import Iterative, Polynomial
 from .claim import claim, instance
 from .component import check_component
-from .model import small_model
+from .model import small_batches, small_model
 
 __all__ = ["check_recovery"]
 
@@ -58,7 +58,7 @@ def _check_restore(recovery: Recovery) -> None:
 
 def _check_rounds(recovery: Recovery) -> None:
     model = small_model(seed=3)
-    pruner = Pruner(model, Recipe(schedule=Iterative(rounds=2, rate=0.3), recovery=recovery))
+    pruner = Pruner(model, Recipe(schedule=Iterative(rounds=2, rate=0.3), recovery=recovery), data=small_batches())
     for _ in pruner.rounds():
         with torch.no_grad():
             for p in model.parameters():

@@ -72,7 +72,7 @@ def _check_coupled(structure: Coupled) -> None:
             pruner = Pruner(model, recipe, example_inputs=small_batches(1)[0][0])
         except ModelError:
             continue
-        fitted, gone = True, {}
+        fitted, gone = True, dict[str, list[int]]()
         for sparsity in (0.25, 0.5):
             plan = pruner.prune(sparsity).plan
             for name, group in pruner.targets.items():

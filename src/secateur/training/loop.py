@@ -143,7 +143,8 @@ class _Loop:
         for group in self.optimizer.param_groups:
             group["lr"] = self.settings.rate(self.at.step, self.steps)
         loss = self.task.loss(self.prepared, (inputs, targets)) * share
-        self.accelerator.backward(loss)
+        penalty = 0.0 if self.pruner is None else self.pruner.penalty()
+        self.accelerator.backward(loss + penalty)
         if self.settings.clip is not None:
             self.accelerator.clip_grad_norm_(self.prepared.parameters(), self.settings.clip)
         self.optimizer.step()

@@ -43,8 +43,8 @@ class Aim:
                 f"{x:,.3f}" if unit == "milliseconds" else f"{x:,.0f}" for x in (least, self._dense, self._limit)
             )
             raise ModelError(
-                f"{goal} cannot be reached: the most that can go leaves {left} of {dense} {unit} ({least / self._dense:.2%}), and "
-                f"the target is {asked}; ask for more, or let more be pruned (include=..., fewer exclude, a smaller round_to)"
+                f"{goal} cannot be reached: the most that can go leaves {left} of {dense} {unit} ({least / self._dense:.2%}), "
+                f"and the target is {asked}; ask for more, or let more be pruned (include=..., fewer exclude, a smaller round_to)"
             )
 
     def _left(self, keep: Choice) -> float:

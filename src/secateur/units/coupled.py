@@ -21,7 +21,7 @@ from ..core.select import keep_largest
 from ..recipe import Recipe
 from ..structure import Coupled
 from .base import Choice, Gradients, Pool, Units
-from .facts import couplings, is_scale, is_unit_direction
+from .facts import couplings, is_scale
 
 if TYPE_CHECKING:
     from ..graph.groups import Group, Groups, Member
@@ -101,7 +101,6 @@ class GroupUnits(Units):
         self.alive = {n: torch.ones(t.units, dtype=torch.bool) for n, t in self.targets.items()}
         self._costs = {n: self._cost(n) for n in self.targets}
         self._masked = sorted({p.parameter for n in self.targets for p in self._places[n]})
-        self._masked = [n for n in self._masked if not is_unit_direction(n, parameters)]
 
     # ---------------------------------------------------------------- which groups
 
@@ -252,9 +251,8 @@ class GroupUnits(Units):
         masks = {n: torch.ones(self.parameter(n).shape, dtype=torch.bool, device=self.parameter(n).device) for n in self._masked}
         for name in self.targets:
             for p in self._places[name]:
-                if p.parameter in masks:
-                    mask = masks[p.parameter]
-                    mask.index_fill_(p.dim, p.of(~keep[name]).to(mask.device), False)
+                mask = masks[p.parameter]
+                mask.index_fill_(p.dim, p.of(~keep[name]).to(mask.device), False)
         return masks
 
     def plan(self, keep: Choice | None = None) -> dict[str, list[int]]:

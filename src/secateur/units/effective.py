@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 import torch
@@ -41,7 +41,7 @@ def macs_by_parameter(model: nn.Module, example_inputs: ExampleInputs) -> dict[s
         if rule is None:
             continue
         for contraction in rule(node, arguments(node), shape):
-            sums[next(_weights(contraction.weights, names), None)] += contraction.macs  # type: ignore[assignment]
+            sums[next(_weights(contraction.weights, names), None)] += contraction.macs
     return {n: macs / batch for n, macs in sums.items()}
 
 
@@ -54,7 +54,7 @@ def _first_names(model: nn.Module, program: torch.export.ExportedProgram) -> dic
     return {node: first.get(id(program.state_dict[name]), name) for node, name in given.items()}
 
 
-def _weights(nodes: Iterable[fx.Node], names: dict[str, str]) -> Iterable[str]:
+def _weights(nodes: Iterable[fx.Node], names: dict[str, str]) -> Iterator[str | None]:
     """The parameters of those operands that come of one parameter and no data."""
     for node in nodes:
         seen, stack = set[fx.Node](), [node]

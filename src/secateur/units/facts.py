@@ -13,7 +13,7 @@ from ..core.layers import is_kernel
 if TYPE_CHECKING:
     from ..graph.groups import Group, Groups, Member
 
-__all__ = ["couplings", "is_scale", "is_unit_direction"]
+__all__ = ["couplings", "is_scale"]
 
 _ATTENTION = ("scaled_dot_product_attention", "softmax", "bmm", "matmul", "einsum")
 _MAKES, _READS = ("producer", "both"), ("consumer", "both")
@@ -71,10 +71,3 @@ def is_scale(modules: Mapping[str, nn.Module], parameter: str) -> bool:
     """Whether a parameter is the scale of a norm."""
     owner, _, leaf = parameter.rpartition(".")
     return leaf == "weight" and "Norm" in type(modules[owner]).__name__
-
-
-def is_unit_direction(parameter: str, parameters: Mapping[str, object]) -> bool:
-    """Whether a parameter is a direction of weight normalisation: its length is divided by, and its scale is masked instead."""
-    if parameter.endswith(".original1"):
-        return f"{parameter.removesuffix('1')}0" in parameters
-    return parameter.endswith("_v") and f"{parameter.removesuffix('v')}g" in parameters

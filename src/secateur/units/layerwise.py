@@ -132,7 +132,7 @@ class LayerUnits(Units):
 
     def rows(self) -> list[tuple[str, str, int | None, float | None, str]]:
         """Every parameter that could be pruned, in the model's order."""
-        rows = []
+        rows: list[tuple[str, str, int | None, float | None, str]] = []
         for name, p in self.model.named_parameters():
             if name in self.targets or name in self.dense:
                 left = int(self.masks[name].sum()) if name in self.masks else p.numel()

@@ -123,7 +123,7 @@ class GroupMeter(Meter):
 class BranchMeter(GroupMeter):
     """Of a model whose residual branches leave it."""
 
-    units: BranchUnits  # type: ignore[assignment]
+    units: BranchUnits
 
     def _gone(self, keep: Choice) -> list[Branch]:
         return [self.units.branches[k] for k in self.units.plan(keep).get(BRANCHES, [])]

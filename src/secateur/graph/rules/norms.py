@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 def average(p: Labelling, labels: Labels) -> None:
     """The operation at hand takes a mean over these indices: without some of them it is over fewer."""
-    p.add_up(labels, "averages over what is not zero without it")
     if not isinstance(labels, int):
         assert p.node is not None
         p.statistics.append(Join(p.node, labels))
@@ -70,7 +69,6 @@ def group_norm(
             p.join(dims[1], p.of(own)[0])
     if not isinstance(dims[1], int):
         average(p, reshape(p.atoms, [dims[1]], [n], [groups, n // groups])[1])
-        p.add_up(dims[1], "averages over what is not zero without it")
         if weight is None:
             p.pin(dims[1], "a group norm without weights moves a zero")
         else:

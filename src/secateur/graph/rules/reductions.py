@@ -39,33 +39,14 @@ def sum_(p: Labelling, x: fx.Node, dim: Any = None, keepdim: bool = False, **_: 
 
 @rule("mean", "var", "std", "var_mean", "std_mean")
 def mean(p: Labelling, x: fx.Node, dim: Any = None, *rest: Any, keepdim: bool = False, **_: Any) -> Any:
-    """A mean of squares that becomes the divisor of a norm is one of its statistics; any other mean needs all indices."""
+    """Counts its indices, as a norm does: without some of them it is over fewer."""
     assert p.node is not None
-    name = p.node.target.__name__ if callable(p.node.target) else ""
     keep = keepdim or bool(rest and rest[-1] is True)
     dims = p.of(x)
     for k in _places(len(dims), dim):
-        if name.startswith("mean") and _is_divisor(p.node) and not isinstance(dims[k], int):
-            average(p, dims[k])
-        else:
-            p.pin(dims[k], f"'{name.split('.')[0]}' counts its indices")
+        average(p, dims[k])
     out = drop(p.of(x), dim, keep)
     return [out, list(out)] if isinstance(p.node.meta["val"], list | tuple) else out
-
-
-def _is_divisor(node: fx.Node) -> bool:
-    """Mean of squares → + ε → square root: what a decomposed RMS norm looks like."""
-    source = node.args[0]
-    squares = getattr(getattr(source, "target", None), "_opname", "") in ("pow", "square", "mul")
-    for _ in range(2):
-        users = list(node.users)
-        names = {getattr(u.target, "_opname", "") for u in users}
-        if names and names <= {"rsqrt", "sqrt"}:
-            return squares
-        if len(users) != 1 or not names <= {"add", "clamp", "clamp_min"}:
-            return False
-        node = users[0]
-    return squares and {getattr(u.target, "_opname", "") for u in node.users} <= {"rsqrt", "sqrt"}
 
 
 @rule("softmax", "_softmax", "log_softmax", "_log_softmax", "cumsum", "cumprod", "logcumsumexp")
