@@ -30,7 +30,7 @@ def test_lambda_times_the_norm_of_what_is_scored_and_its_gradient() -> None:
         model[1].weight[:2] = torch.tensor([-2.0, 3.0])
     pruner = Pruner(model, recipe, example_inputs=X)
     penalty = pruner.penalty()
-    assert penalty.item() == pytest.approx(0.01 * float(model[1].weight.abs().sum()))
+    assert penalty.item() == pytest.approx(0.01 * model[1].weight.abs().sum().item())
     penalty.backward()
     assert torch.equal(model[1].weight.grad, 0.01 * model[1].weight.sign())
     assert model[0].weight.grad is None
@@ -67,5 +67,5 @@ def test_slimming_makes_scales_small_that_others_leave_large() -> None:
             loss.backward()
             optimizer.step()
             pruner.step()
-        small[penalty] = float(model[1].weight.abs().mean())
+        small[penalty] = model[1].weight.abs().mean().item()
     assert small[0.05] < 0.5 * small[0.0]

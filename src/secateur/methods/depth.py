@@ -46,6 +46,6 @@ def depth(
         structure=Layers(members="scales"),
         score=Magnitude(),
         allocation=Global(),
-        schedule=Iterative(sparsity=sparsity, rounds=rounds),
+        schedule=Iterative(rounds=rounds).at(sparsity),
         recovery=Finetune(epochs=epochs, learning_rate=learning_rate, recalibrate=recalibrate),
     )
