@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test slow lint types check docs papers bench clean
+.PHONY: demo test slow lint types check docs papers bench zoo clean
 
 demo: .venv/installed  ## train, prune, recover, save, reload, measure and report, in about two minutes
 	$(BIN)/secateur demo
@@ -33,6 +33,15 @@ papers: .venv/installed  ## published claims at CPU scale, into benchmarks/resul
 bench: .venv/installed  ## speed and memory against peers, into benchmarks/results/ (minutes)
 	for e in prune_speed step_overhead graph_speed; do $(BIN)/python benchmarks/experiments/$$e.py || exit 1; done
 	$(BIN)/python docs/generate.py
+
+zoo: .venv/zoo/installed  ## half of every group cut out of other people's models, into benchmarks/results/ (an hour)
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.zoo --jobs 2 --narrow-norms --write
+	$(BIN)/python docs/generate.py
+
+# Beside the environment: Transformers imports any torchvision that it finds, and one built for CUDA needs tests/zoo/packages.py.
+.venv/zoo/installed: .venv/installed
+	$(BIN)/pip install -q --no-deps --upgrade --target .venv/zoo timm==1.0.31 torchvision==0.28.0 torch-pruning==1.6.1
+	touch $@
 
 .venv/installed: pyproject.toml constraints.txt
 	test -d .venv || $(PYTHON) -m venv .venv

@@ -31,9 +31,9 @@ VERDICTS = {
 }
 
 
-def page() -> str:
+def page(folder: Path = RESULTS) -> str:
     """The page, or a line that says how to make it."""
-    file = RESULTS / "zoo.csv"
+    file = folder / "zoo.csv"
     head = ["# The zoo", MADE]
     if not file.exists():
         return "\n\n".join([*head, "No result file is there yet: `make zoo` writes it."]) + "\n"

@@ -25,6 +25,7 @@ structure:
 score:
   name: magnitude
   p: 1.0
+  penalty: 0.0
 allocation:
   name: global
 schedule:
@@ -110,7 +111,7 @@ ERRORS = [
         "{score: magnitud}",
         "unknown score 'magnitud'; did you mean 'magnitude'? known: geometric_median, gradient, magnitude, random, taylor",
     ),
-    ("{score: {name: magnitude, power: 2}}", "score 'magnitude' has no parameter 'power'; it has 'p'"),
+    ("{score: {name: magnitude, power: 2}}", "score 'magnitude' has no parameter 'power'; it has 'p', 'penalty'"),
     ("{allocation: {name: uniform, s: 1}}", "allocation 'uniform' has no parameter 's'; it has none"),
     (
         "{schedule: 0.9}",
@@ -158,7 +159,7 @@ SCORES = "GeometricMedian, Gradient, Magnitude, Random, Taylor"
         ({"score": Weights()}, f"score must be one of {SCORES}; got Weights(); e.g. score=Magnitude()"),
         (
             {"structure": None},
-            "structure must be one of Blocks, Filters, Kernels, NM, Weights; got None; e.g. structure=Weights()",
+            "structure must be one of Blocks, Filters, Heads, Inputs, Kernels, Layers, Neurons, NM, Weights; got None; e.g. structure=Weights()",
         ),
     ],
 )

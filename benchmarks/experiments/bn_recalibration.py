@@ -99,7 +99,7 @@ def main() -> None:
         },
         notes=(
             "Pictures must be augmented as they were in training: statistics of pictures that are not shifted cost the dense "
-            "network 3 points, and a pruned one as much of what it could gain.",
+            "network 3 points, and the one pruned to 80 % 7 of the 35 points it gains.",
         ),
     )
 

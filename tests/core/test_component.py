@@ -18,7 +18,7 @@ SCORES = "geometric_median, gradient, magnitude, random, taylor"
 
 def test_the_choices_of_the_five_axes():
     assert {a: list(choices(a)) for a in AXES} == {
-        "structure": ["blocks", "filters", "heads", "inputs", "kernels", "neurons", "nm", "weights"],
+        "structure": ["blocks", "filters", "heads", "inputs", "kernels", "layers", "neurons", "nm", "weights"],
         "score": ["geometric_median", "gradient", "magnitude", "random", "taylor"],
         "allocation": ["global", "per_layer", "std_threshold", "uniform"],
         "schedule": ["cubic", "iterative", "one_shot", "polynomial"],
@@ -38,7 +38,7 @@ def test_registered_names(name, registered):
     [
         ("score", "magnitde", "unknown score 'magnitde'; did you mean 'magnitude'? known: " + SCORES),
         ("score", "zzz", "unknown score 'zzz'; known: " + SCORES),
-        ("score", {"name": "magnitude", "power": 2}, "score 'magnitude' has no parameter 'power'; it has 'p'"),
+        ("score", {"name": "magnitude", "power": 2}, "score 'magnitude' has no parameter 'power'; it has 'p', 'penalty'"),
         ("score", {"name": "gradient", "p": 2}, "score 'gradient' has no parameter 'p'; it has none"),
         ("structure", {"name": "nm", "k": 2}, "structure 'nm' has no parameter 'k'; it has 'n', 'm'"),
         ("score", {"p": 2}, "score must be a name or a mapping with a 'name'; got {'p': 2}; known: " + SCORES),

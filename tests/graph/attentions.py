@@ -182,6 +182,13 @@ class Power(Attribute):
         return self.size**-0.5
 
 
+class FloatFirst(Attribute):
+    """A float on the left hides from where the integer on its right comes."""
+
+    def scale(self) -> float:
+        return 1.0 / self.size
+
+
 class RootOfShape(Attribute):
     def forward(self, x: Tensor) -> Tensor:
         x = torch.tanh(self.embed(x))

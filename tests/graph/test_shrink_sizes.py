@@ -88,6 +88,19 @@ def test_heads_of_a_loop_stay_together() -> None:
     assert PLACE.search(shrunk.kept[groups[0].name])
 
 
+def test_a_number_that_turns_out_to_follow_a_size_is_noticed() -> None:
+    """Python does not tell where the integer in ``1.0 / size`` comes from; the scale it makes is compared."""
+    model = nets.built(attentions.FloatFirst, X)
+    groups = find_groups(model, X)
+    inside = {g.name: [1, 4] for g in groups.prunable if g.units == SIZE}
+    assert len(inside) == 2
+    heads = parts(groups)[0]
+    shrunk = shrink_and_check(model, X, {**inside, heads: [2]})
+    assert shrunk.cut == {heads: 1}
+    assert any("would compute with another number, which follows from a size (attentions.py:" in r for r in shrunk.kept.values())
+    assert all(PLACE.search(r) for r in shrunk.kept.values())
+
+
 def test_one_size_for_two_widths_goes_in_equal_parts() -> None:
     """``b, n, c = x.shape`` and ``reshape(b, n, c)``: as many heads as residual channels, or none."""
     model = nets.built(attentions.OtherTensor, X)

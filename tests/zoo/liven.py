@@ -42,8 +42,8 @@ def liven_(model: nn.Module, examples: Sequence[Any], answer: Callable[[nn.Modul
         if gain is None:
             return
         a, b = (answer(model, x) for x in examples)
-        change = distance(a, b) if all(bool(x.isfinite().all()) for x in (*a, *b)) else -1.0
-        if change > most:
+        change = distance(a, b) if not any(bool(x.isnan().any()) for x in (*a, *b)) else -1.0
+        if most < change < float("inf"):
             best, most = gain, change
         if most > ENOUGH:
             return

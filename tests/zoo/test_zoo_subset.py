@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import runpy
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
@@ -10,6 +14,7 @@ from .catalog import Entry, entries, find
 from .check import Failed, Row, check, half
 from .packages import installed
 from .reference import NormsOfTheRest, distance, places, zeroed
+from .table import write
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -138,3 +143,19 @@ def test_entries_have_names_of_their_own() -> None:
 def test_a_step_that_fails_is_a_verdict() -> None:
     assert Failed("wrong", "a\n  b").detail == "a b"
     assert Row("own", "x").verdict == "?"
+
+
+def test_the_result_files(tmp_path: Path) -> None:
+    rows = [
+        Row("timm", "a", "pass", macs=0.25, seconds=1.0, verdict_tp="broken"),
+        Row("timm", "b", "untraceable", "forward_x | <branches>", verdict_tp="pass"),
+        Row("transformers", "c", "wrong", seconds=2.0),
+    ]
+    write(rows, tmp_path, seed=0)
+    about = json.loads((tmp_path / "zoo.json").read_text())
+    assert about["figures"]["timm"]["pass rate"] == 0.5
+    assert about["holds"]["none is silently wrong"] is False
+    assert (tmp_path / "zoo.csv").read_text().count("\n") == 4
+    page = runpy.run_path(str(Path(__file__).parents[2] / "docs" / "zoo_page.py"))["page"](tmp_path)
+    assert "forward\\_x \\| &lt;branches>" in page
+    assert "| timm | 2 | 1 (50%) |" in page

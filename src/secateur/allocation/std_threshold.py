@@ -50,7 +50,7 @@ class StdThreshold(Allocation):
         """It compares single weights by their magnitude; a ramp has nothing to say about a fixed threshold."""
         if other.axis == "structure" and other.name != "weights":
             return "it compares single weights with a threshold"
-        if other.axis == "score" and other.to_dict() != {"name": "magnitude", "p": 1.0}:
+        if other.axis == "score" and (other.name, getattr(other, "p", None)) != ("magnitude", 1.0):
             return "its threshold is in units of |w|"
         if other.axis == "schedule" and self.fixed and "rounds" not in other.counts:  # type: ignore[attr-defined]
             return "its quality fixes the threshold, so there is no sparsity to ramp up"

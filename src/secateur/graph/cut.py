@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -16,12 +17,31 @@ from .solve import grouped_fields, torch_fields
 if TYPE_CHECKING:
     from .analysis import Analysis, Gone
 
-__all__ = ["Cut", "masked"]
+__all__ = ["Cut", "as_before_on_failure", "masked", "sliced", "tensors"]
 
 
 def tensors(model: nn.Module) -> dict[str, Tensor]:
     """Parameters and buffers under every name they have."""
     return dict([*model.named_parameters(remove_duplicate=False), *model.named_buffers(remove_duplicate=False)])
+
+
+@contextmanager
+def as_before_on_failure(model: nn.Module) -> Iterator[None]:
+    """Modules, their attributes, and which values parameters have, are put back when what follows fails."""
+    data = [(t, t.data, t.grad) for t in tensors(model).values()]
+    attributes = [(m, dict(vars(m)), dict(m._modules)) for m in model.modules()]
+    try:
+        yield
+    except BaseException:
+        for tensor, values, grad in data:
+            tensor.grad = None
+            tensor.data, tensor.grad = values, grad
+        for module, own, inside in attributes:
+            vars(module).clear()
+            vars(module).update(own)
+            module._modules.clear()
+            module._modules.update(inside)
+        raise
 
 
 class _Before(NamedTuple):

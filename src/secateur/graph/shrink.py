@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses as dc
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Literal, overload
 
 import numpy as np
@@ -12,6 +12,8 @@ from torch import fx, nn
 from ..core.errors import ModelError
 from .analysis import Analysis, Removed, analyse
 from .branches import LAYERS, additions, find_branches
+from .cut import as_before_on_failure
+from .groups import Groups
 from .report import Shrunk
 from .shrinking import Shrinking
 from .skip import skip_dead_, zero_
@@ -76,14 +78,30 @@ def shrink_(
         return smaller_graph(model, example_inputs, plan, narrow_norms=narrow_norms)
     analysis = analyse(model, example_inputs)
     before = analysis.macs({}), analysis.params({})
-    skipped = _skip(model, example_inputs, analysis, (plan or {}).get(LAYERS, ()))
-    if skipped:
-        analysis = analyse(model, example_inputs)
-    if plan is not None:  # groups inside a block that is gone are gone with it
-        left = {g.name for g in analysis.groups}
-        plan = {n: u for n, u in plan.items() if n != LAYERS and (not skipped or n in left)}
-    shrunk = Shrinking(model, example_inputs, analysis, plan, narrow_norms).run()
+    wanted = None if plan is None else analysis.units({n: u for n, u in plan.items() if n != LAYERS})
+    with as_before_on_failure(model):
+        skipped = _skip(model, example_inputs, analysis, (plan or {}).get(LAYERS, ()))
+        if skipped:
+            whole, analysis = analysis.groups, analyse(model, example_inputs)
+            wanted = None if wanted is None else _found_again(wanted, whole, analysis.groups)
+        shrunk = Shrinking(model, example_inputs, analysis, wanted, narrow_norms).run()
     return dc.replace(shrunk, skipped=tuple(skipped), macs=(before[0], shrunk.macs[1]), params=(before[1], shrunk.params[1]))
+
+
+def _found_again(wanted: Mapping[str, np.ndarray], whole: Groups, groups: Groups) -> dict[str, np.ndarray]:
+    """Units by the names and numbers they have after some blocks are gone; those inside these blocks are gone with them."""
+    places: dict[tuple[str, int, tuple[int, ...]], tuple[str, int]] = {}
+    for g in groups:
+        for m in g.members:
+            places |= {(m.parameter, m.dim, tuple(m.of(u))): (g.name, u) for u in range(g.units)}
+    found: dict[str, set[int]] = {}
+    for name, units in wanted.items():
+        for u in units.tolist():
+            now = (places.get((m.parameter, m.dim, tuple(m.of(u)))) for m in whole[name].members)
+            group, unit = next((p for p in now if p is not None), ("", 0))
+            if group and groups[group].prunable:
+                found.setdefault(group, set()).add(unit)
+    return {name: np.array(sorted(units)) for name, units in found.items()}
 
 
 def _skip(model: nn.Module, example_inputs: ExampleInputs, analysis: Analysis, branches: Iterable[int]) -> list[str]:

@@ -138,20 +138,24 @@ class Shrinking:
                 self.kept[name] = text if not most[name] else f"{more} units stay, as large a part as of {fewest}: {text}"
         return _fewer(removed, most)
 
+    def _call(self, problem: Conflict | Failure) -> int | None:
+        """The recorded call that a problem is about."""
+        known = isinstance(problem, Conflict) or self.reference.aligned
+        return problem.call if known and problem.call is not None and problem.call < len(self.analysis.recording.calls) else None
+
     def _text(self, problem: Conflict | Failure) -> str:
         """Why, and where in forward."""
-        calls = self.analysis.recording.calls
-        known = isinstance(problem, Conflict) or self.reference.aligned
-        place = calls[problem.call].place if problem.call is not None and known and problem.call < len(calls) else ""
+        call = self._call(problem)
+        place = self.analysis.recording.calls[call].place if call is not None else ""
         return f"{problem.text} ({place})" if place else problem.text
 
     def _hit(self, problem: Conflict | Failure) -> list[str]:
         """The groups that lose units which a problem is about."""
+        call = self._call(problem)
         if isinstance(problem, Conflict):
             labels = problem.labels
         else:
-            known = problem.call is not None and self.reference.aligned and problem.call < len(self.analysis.recording.calls)
-            labels = self.analysis.reader.of_call(problem.call or 0) if known else []
+            labels = self.analysis.reader.of_call(call) if call is not None and not problem.elsewhere else []
         atoms = np.unique(np.concatenate([np.zeros(0, np.int64), *(self.analysis.reader.rows(x).ravel() for x in labels)]))
         return [n for n in self.removed if np.isin(self.analysis.groups.atoms[n], atoms).any()]
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils import _pytree as pytree
 
 from .branches import Branch
 from .cut import tensors
@@ -49,14 +50,15 @@ def zero_(model: nn.Module, branches: Iterable[Branch]) -> None:
     known = tensors(model)
     for branch in branches:
         for name in branch.parameters:
-            known[name].zero_()
+            known[name].data = torch.zeros_like(known[name])  # not in place: the old values may be wanted back
 
 
 def skip_dead_(model: nn.Module, inputs: ExampleInputs, branches: tuple[Branch, ...]) -> list[str]:
     """Replace blocks that only pass their input on; each is kept replaced if the model computes the same.
 
     A block is an entry of a ``Sequential`` or ``ModuleList`` all of whose residual branches are zero; a :class:`Skip`
-    takes its place.
+    takes its place. A block that is given an object to write into, as decoders are a cache of keys and values, stays:
+    what it writes there may be counted.
 
     Returns:
         Names of the blocks.
@@ -65,7 +67,9 @@ def skip_dead_(model: nn.Module, inputs: ExampleInputs, branches: tuple[Branch, 
     if not candidates:
         return []
     wanted = answer(model, inputs)
-    if not difference(answer(model, changed(inputs)).tensors, wanted.tensors) > 1e-6:
+    writers = _given_objects(model, inputs, [name for name, *_ in candidates])
+    candidates = [c for c in candidates if c[0] not in writers]
+    if not candidates or not difference(answer(model, changed(inputs)).tensors, wanted.tensors) > 1e-6:
         return []
     replaced = []
     for name, parent, key in candidates:
@@ -99,6 +103,27 @@ def skip_(model: nn.Module, blocks: dict[str, bool]) -> None:
         owner, _, leaf = name.rpartition(".")
         model.get_submodule(name)
         model.get_submodule(owner)._modules[leaf] = Skip(listed)
+
+
+def _given_objects(model: nn.Module, inputs: ExampleInputs, names: list[str]) -> set[str]:
+    """Of some modules, those whose forward is given anything but tensors and plain values."""
+    found: set[str] = set()
+    plain = (Tensor, int, float, str, bool, type(None), torch.dtype, torch.device)
+
+    def look(name: str) -> Any:
+        def hook(_: nn.Module, args: Any, kwargs: Any) -> None:
+            if not all(isinstance(x, plain) for x in pytree.tree_leaves((args, kwargs))):
+                found.add(name)
+
+        return hook
+
+    hooks = [model.get_submodule(n).register_forward_pre_hook(look(n), with_kwargs=True) for n in names]
+    try:
+        answer(model, inputs)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return found
 
 
 def _same(model: nn.Module, inputs: ExampleInputs, wanted: Answer) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses as dc
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -127,11 +128,9 @@ def _equations(analysis: Analysis, model: nn.Module, gone: Gone) -> Iterator[_Eq
 
 def _find(equation: _Equation, slot: Slot, values: dict[Slot, int], dense: int) -> int | None:
     if equation.left == slot and type(equation.right) is int:
-        return equation.right
-    for value in [dense, *range(min(dense, _MOST))]:
-        if equation.holds({**values, slot: value}):
-            return value
-    return None
+        return int(equation.right)
+    tried = chain([dense], range(min(dense, _MOST)))
+    return next((value for value in tried if equation.holds({**values, slot: value})), None)
 
 
 _WEIGHTS = ("weight", "weight_orig", "parametrizations.weight.original")  # as they are, and under torch's own masks

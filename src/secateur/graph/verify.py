@@ -31,11 +31,12 @@ class Failure(Exception):
     Args:
         text: what happened.
         call: the number of the call, if one is known.
+        elsewhere: the cause is not in what the call takes or gives.
     """
 
-    def __init__(self, text: str, call: int | None = None) -> None:
+    def __init__(self, text: str, call: int | None = None, *, elsewhere: bool = False) -> None:
         super().__init__(text)
-        self.text, self.call = text, call
+        self.text, self.call, self.elsewhere = text, call, elsewhere
 
 
 @dc.dataclass(frozen=True)
@@ -92,13 +93,13 @@ class Run(TorchFunctionMode):
             return
         at = len(self.steps)
         if at == len(self._follow):
-            raise Failure(f"forward would go on to call {name}", at - 1)
+            raise Failure(f"forward would go on to call {name}", at - 1, elsewhere=True)
         if self._follow[at].name != name:
-            raise Failure(f"forward would call {name} instead of {self._follow[at].name}", at)
+            raise Failure(f"forward would call {name} instead of {self._follow[at].name}", at, elsewhere=True)
         before = self._follow[at].numbers
         same = (math.isclose(a, b, rel_tol=1e-9) or a != a for a, b in zip(before, used, strict=False))
         if len(before) != len(used) or not all(same):
-            raise Failure(f"{name} would compute with another number, which follows from a size", at)
+            raise Failure(f"{name} would compute with another number, which follows from a size", at, elsewhere=True)
 
     def _run(self, name: str, func: Any, args: Any, kwargs: Any) -> Any:
         if self._precise:

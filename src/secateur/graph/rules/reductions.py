@@ -39,14 +39,38 @@ def sum_(p: Labelling, x: fx.Node, dim: Any = None, keepdim: bool = False, **_: 
 
 @rule("mean", "var", "std", "var_mean", "std_mean")
 def mean(p: Labelling, x: fx.Node, dim: Any = None, *rest: Any, keepdim: bool = False, **_: Any) -> Any:
-    """Counts its indices, as a norm does: without some of them it is over fewer."""
+    """A mean that a norm divides by is one of its statistics; any other needs all its indices."""
     assert p.node is not None
+    name = p.node.target.__name__ if callable(p.node.target) else ""
     keep = keepdim or bool(rest and rest[-1] is True)
     dims = p.of(x)
     for k in _places(len(dims), dim):
-        average(p, dims[k])
+        if name.startswith("mean") and _is_divisor(p.node) and not isinstance(dims[k], int):
+            average(p, dims[k])
+        else:
+            p.pin(dims[k], f"'{name.split('.')[0]}' counts its indices")
     out = drop(p.of(x), dim, keep)
     return [out, list(out)] if isinstance(p.node.meta["val"], list | tuple) else out
+
+
+def _is_divisor(node: fx.Node) -> bool:
+    """Mean → + ε → a divisor, or mean of squares → + ε → square root: what decomposed norms look like."""
+    squares = _opname(node.args[0]) in ("pow", "square", "mul")
+    for _ in range(3):
+        users = list(node.users)
+        names = {_opname(u) for u in users}
+        if squares and names and names <= {"rsqrt", "sqrt"}:
+            return True
+        if names == {"div"} and all(len(u.args) > 1 and u.args[1] is node and u.args[0] is not node for u in users):
+            return True
+        if len(users) != 1 or not names <= {"add", "clamp", "clamp_min"}:
+            return False
+        node = users[0]
+    return False
+
+
+def _opname(node: Any) -> str:
+    return getattr(getattr(node, "target", None), "_opname", "")
 
 
 @rule("softmax", "_softmax", "log_softmax", "_log_softmax", "cumsum", "cumprod", "logcumsumexp")
