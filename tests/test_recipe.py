@@ -159,7 +159,8 @@ SCORES = "GeometricMedian, Gradient, Magnitude, Random, Taylor"
         ({"score": Weights()}, f"score must be one of {SCORES}; got Weights(); e.g. score=Magnitude()"),
         (
             {"structure": None},
-            "structure must be one of Blocks, Filters, Heads, Inputs, Kernels, Layers, Neurons, NM, Weights; got None; e.g. structure=Weights()",
+            "structure must be one of Blocks, Filters, Heads, Inputs, Kernels, Layers, Neurons, NM, Weights; got None; "
+            "e.g. structure=Weights()",
         ),
     ],
 )

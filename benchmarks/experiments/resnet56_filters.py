@@ -64,7 +64,7 @@ def cut_by_peer(model: nn.Module, x: torch.Tensor, ratio: float) -> None:
     import torch_pruning
 
     def prune(net: nn.Module, share: float) -> int:
-        stays = [m for n, m in net.named_modules() if n in ("conv1", "fc") or n.endswith("conv2")]
+        stays = [m for n, m in net.named_modules() if n == "conv1" or n.endswith("conv2") or isinstance(m, nn.Linear)]
         importance = torch_pruning.importance.MagnitudeImportance(p=1)
         torch_pruning.pruner.MagnitudePruner(
             net, x, importance=importance, pruning_ratio=share, global_pruning=True, ignored_layers=stays

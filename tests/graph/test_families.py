@@ -99,7 +99,7 @@ FAMILIES: dict[str, tuple[Callable[[], Any], dict[str, Any], int]] = {
     ),
     "clip": (clip, {**text, **pixels}, 8),
     "beit": (lambda: T.BeitModel(T.BeitConfig(**NO_HIDDEN, **IMAGE, use_relative_position_bias=True)), pixels, 4),
-    "convnextv2": (lambda: T.ConvNextV2ForImageClassification(T.ConvNextV2Config(**CONVNEXT)), large, 4),
+    "convnextv2": (lambda: T.ConvNextV2ForImageClassification(T.ConvNextV2Config(**CONVNEXT)), large, 8),
     "regnet": (lambda: T.RegNetForImageClassification(T.RegNetConfig(**RESNET, groups_width=4)), large, 10),
     "resnet": (
         lambda: T.ResNetForImageClassification(T.ResNetConfig(**RESNET)),
@@ -133,13 +133,13 @@ HELD = {
 }
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", sorted(FAMILIES.keys() - {"convnextv2"}))  # whose norms are written out: see tests/zoo
 def test_half_of_everything_is_cut(name: str) -> None:
     make, inputs, prunable = FAMILIES[name]
     torch.manual_seed(0)
     model = nets.randomise(make())
     groups = find_groups(model, inputs)
-    plan = half(groups, statistics=name != "convnextv2")  # whose norms are written out
+    plan = half(groups)
     assert set(shrink_and_check(model, inputs, plan).cut) == set(plan)
     assert len(groups.prunable) == prunable - (name in HELD)
     if name in HELD:

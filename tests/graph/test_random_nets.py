@@ -8,6 +8,7 @@ import nets
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from shrinks import shrink_and_check
 from test_oracle import verify
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -117,3 +118,17 @@ def test_zero_equals_cut_in_any_network(n: int, names: list[str], flat: bool) ->
     groups = find_groups(net, x)
     assert not groups.unknown
     verify(net, x, groups, units=1)
+
+
+@settings(max_examples=20)
+@given(WIDTHS, st.lists(st.sampled_from(list(PIECES)), min_size=1, max_size=4), st.data())
+def test_masked_is_shrunken_in_any_network_by_any_plan(n: int, names: list[str], data: st.DataObject) -> None:
+    pieces = [PIECES[name](n) for name in names]
+    net = nets.randomise(nn.Sequential(nn.Conv2d(2, n, 1), *pieces, nn.Conv2d(n, 2, 3), nn.Flatten()))
+    x = nets.images(3, 2)
+    groups = find_groups(net, x)
+    every = st.sampled_from([g.name for g in groups.prunable] or [""])
+    chosen = [g for g in data.draw(st.lists(every, min_size=1, unique=True)) if g]
+    plan = {g: data.draw(st.lists(st.integers(0, groups[g].units - 1), min_size=1, unique=True).map(sorted), g) for g in chosen}
+    shrunk = shrink_and_check(net, x, plan, least=0)
+    assert all("\n" not in reason and len(reason) > 20 for reason in shrunk.kept.values())

@@ -35,10 +35,17 @@ def implicit(m: Between, x: Tensor) -> Tensor:
     return torch.einsum("bij,jk", m.up(x), m.other.weight).softmax(-1) @ m.other.weight.T
 
 
+def response_norm(m: Between, x: Tensor) -> Tensor:
+    y = torch.relu(m.up(x))
+    size = y.norm(p=2, dim=1, keepdim=True)
+    return y * (size / (size.mean(-1, keepdim=True) + 1e-6)) + y
+
+
 # the network, and how many of its groups can be pruned
 FORMS: dict[str, tuple[Callable[[Between, Tensor], Tensor], int]] = {
     "einsum with an ellipsis": (ellipsis, 2),
     "einsum without a result": (implicit, 1),
+    "a mean that a norm divides by": (response_norm, 1),
 }
 
 

@@ -36,9 +36,15 @@ def test_transformers(name: str) -> None:
     passes(f"transformers/{name}")
 
 
-def passes(name: str) -> None:
+@pytest.mark.skipif(installed("transformers") is None, reason="Transformers is not installed")
+@pytest.mark.parametrize("name", ["bert", "convnextv2", "llama"])
+def test_over_norms(name: str) -> None:
+    passes(f"transformers/{name}", narrow_norms=True)
+
+
+def passes(name: str, **options: bool) -> None:
     (entry,) = find([name])
-    row = check(entry)
+    row = check(entry, **options)
     assert row.verdict == "pass", row
     assert row.macs is not None
     assert row.macs < 0.95, row

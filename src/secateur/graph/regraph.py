@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import dataclasses as dc
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import torch
-from torch import fx, nn
+from torch import Tensor, fx, nn
 
 from .analysis import Analysis, Gone, Removed
 from .collect import collect
-from .cut import sliced
+from .cut import sliced, tensors
 from .groups import tied_names
 from .propagate import Propagation
 from .provenance import kept_groups
@@ -68,15 +68,17 @@ class _Regraphing(Shrinking):
         gone = self.analysis.gone(removed)
         self.reference.prepare(gone)
         try:
-            graph = _built(self.analysis, self.model, gone)
+            graph = _built(self.analysis, self.model, gone, self.folds.added(self.model, removed))
             made = _Made(self.reference.compare(gone, graph))
+            for name, tensor in tensors(graph).items():  # what was folded was so in double precision
+                tensor.data = tensor.data.to(tensors(self.model)[name].dtype)
         except Failure as failure:
             return failure
         self.graph = graph
         return made
 
 
-def _built(analysis: Analysis, model: nn.Module, gone: Gone) -> fx.GraphModule:
+def _built(analysis: Analysis, model: nn.Module, gone: Gone, folds: Mapping[str, Tensor] | None = None) -> fx.GraphModule:
     whole = analysis.recording.program.module()
     nodes = {n.name: n for n in analysis.labels.dims}
     graph = fx.GraphModule(whole, whole.graph)
@@ -88,13 +90,16 @@ def _built(analysis: Analysis, model: nn.Module, gone: Gone) -> fx.GraphModule:
     graph.recompile()
     for name, tensor in [*graph.named_parameters(remove_duplicate=False), *graph.named_buffers(remove_duplicate=False)]:
         owner, _, leaf = name.rpartition(".")
-        small = sliced(tensor.detach(), analysis, name, gone)
-        values = (tensor.detach() if small is None else small).clone()
+        whole_values, fold = tensor.detach(), (folds or {}).get(analysis.labels.names.get(name, name))
+        whole_values = whole_values if fold is None else whole_values.double() + fold.to(whole_values.device)
+        small = sliced(whole_values, analysis, name, gone)
+        values = (whole_values if small is None else small).clone()
         trained = isinstance(tensor, nn.Parameter)
         holder = graph.get_submodule(owner)
-        (holder._parameters if trained else holder._buffers)[leaf] = (
-            nn.Parameter(values, requires_grad=tensor.requires_grad) if trained else values
-        )
+        if trained:
+            holder._parameters[leaf] = nn.Parameter(values, requires_grad=tensor.requires_grad)
+        else:
+            holder._buffers[leaf] = values
     _tie(graph, analysis.labels.names)
     graph.training = False
     return graph
@@ -215,7 +220,7 @@ def _slice(s: _Sizes) -> None:
     if isinstance(labels, int):
         return
     if "narrow" in str(s.node.target):
-        s.node.args = (args[0], dim, s.left(labels[: args[2]], int(args[2] or 0)), s.out()[dim])  # type: ignore[arg-type, misc]
+        s.node.args = (args[0], dim, s.left(labels[: args[2]], int(args[2] or 0)), s.out()[dim])  # type: ignore[arg-type]
         return
     for k in (2, 3):
         bound = args[k]

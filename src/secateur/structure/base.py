@@ -95,7 +95,8 @@ def pool(scores: Tensor, reduce: str, there: Tensor | None = None) -> Tensor:
     if there is not None:
         scores = scores.masked_fill(~there, 0)
     if reduce == "l2":
-        return torch.linalg.vector_norm(scores, 2, -1)
+        length: Tensor = torch.linalg.vector_norm(scores, 2, -1)
+        return length
     if reduce == "mean":
         return scores.mean(-1) if there is None else scores.sum(-1) / there.sum(-1)
     return scores.sum(-1).abs() if reduce == "abs_sum" else scores.sum(-1)
