@@ -1,7 +1,7 @@
 """Writes what the documentation says about methods and measurements, from the library and the result files.
 
-``python docs/generate.py`` rewrites the marked regions of README.md and docs/index.md, docs/methods.md and
-docs/results.md; ``--check`` only says whether they are up to date.
+``python docs/generate.py`` rewrites the marked regions of README.md and docs/index.md, docs/methods.md,
+docs/results.md and docs/zoo.md; ``--check`` only says whether they are up to date.
 """
 
 from __future__ import annotations
@@ -11,6 +11,10 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import zoo_page
 
 from secateur.core.component import AXES
 from secateur.methods import METHODS, Method
@@ -199,6 +203,7 @@ def pages() -> dict[str, str]:
         "docs/index.md": fill("docs/index.md", chart=chart(page=True)),
         "docs/methods.md": methods_page(),
         "docs/results.md": results_page(),
+        "docs/zoo.md": zoo_page.page(),
     }
 
 

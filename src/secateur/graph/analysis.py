@@ -16,6 +16,7 @@ from torch import fx, nn
 from ..core.errors import ModelError
 from .collect import collect
 from .groups import Groups, tied_names
+from .labelling import sizes
 from .multiply_adds import RULES, arguments
 from .propagate import Propagation
 from .reader import Gone, Reader
@@ -93,7 +94,7 @@ class Analysis:
             dims, value = (dims[0] if dims else None), value[0]
         if not isinstance(value, torch.Tensor):
             return ()
-        return self.sizes(dims, [int(s) for s in value.shape], gone)
+        return self.sizes(dims, sizes(value), gone)
 
     def sizes(self, dims: Dims | None, dense: Iterable[int], gone: Gone) -> tuple[int, ...]:
         """Sizes of labelled dimensions when units are gone."""
@@ -153,8 +154,7 @@ def analyse(model: nn.Module, example_inputs: ExampleInputs) -> Analysis:
     from .record import record
 
     model = unwrap(model)
-    tied = tied_names(model)
-    recording = record(model, example_inputs)
+    recording, tied = record(model, example_inputs), tied_names(model)
     labels = Propagation(recording.program, tied)
     sizes = tuple(requirements(recording, labels))
     return Analysis(recording, labels, collect(labels, tied), recording.batch, sizes)

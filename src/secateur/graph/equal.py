@@ -57,8 +57,12 @@ class Reference:
             return
         state = {} if self.as_it_is else masked(self.model, self.analysis, gone)
         with _state(self.model, state):
-            other = answer(self.model, changed(self._inputs[0]))  # first, so that what forward computes once is there
-            self._answers = [answer(self.model, self._inputs[0])]
+            try:
+                other = answer(self.model, changed(self._inputs[0]))  # first, so that what forward computes once is there
+                self._answers = [answer(self.model, self._inputs[0])]
+            except Exception as e:
+                name = type(self.model).__name__
+                raise ModelError(f"{name} does not run in double precision, in which it is checked: {first_line(e)}") from e
             try:
                 self._answers += [answer(self.model, more) for more in self._inputs[1:]]
             except Exception:  # a model may take one batch size only

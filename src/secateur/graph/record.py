@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 from torch.fx import traceback
+from torch.nn.parameter import is_lazy
 from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 
@@ -157,6 +158,8 @@ def record(model: nn.Module, example_inputs: ExampleInputs) -> Recording:
         ModelError: the model cannot be traced.
     """
     example_inputs = plain_inputs(example_inputs)
+    if any(is_lazy(p) for p in [*model.parameters(), *model.buffers()]):
+        raise ModelError(f"{type(model).__name__} has lazy layers without weights; run it once on an example first")
     try:
         batch = batch_size(example_inputs)
     except ModelError:

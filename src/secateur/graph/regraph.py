@@ -70,8 +70,9 @@ class _Regraphing(Shrinking):
         try:
             graph = _built(self.analysis, self.model, gone, self.folds.added(self.model, removed))
             made = _Made(self.reference.compare(gone, graph))
+            own = tensors(self.model)
             for name, tensor in tensors(graph).items():  # what was folded was so in double precision
-                tensor.data = tensor.data.to(tensors(self.model)[name].dtype)
+                tensor.data = tensor.data.to(own[name].dtype) if name in own else tensor.data
         except Failure as failure:
             return failure
         self.graph = graph

@@ -144,8 +144,8 @@ class Shrinking:
         return problem.call if known and problem.call is not None and problem.call < len(self.analysis.recording.calls) else None
 
     def _text(self, problem: Conflict | Failure) -> str:
-        """Why, and where in forward."""
-        call = self._call(problem)
+        """Why, and where in forward; a failure knows."""
+        call = self._call(problem) if isinstance(problem, Conflict) else None
         place = self.analysis.recording.calls[call].place if call is not None else ""
         return f"{problem.text} ({place})" if place else problem.text
 

@@ -14,6 +14,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 
 from .record import LOOKS, numbers
+from .source import here
 from .trace import ExampleInputs, batch_size, call, no_fast_path, quiet, untouched
 
 __all__ = [
@@ -66,7 +67,7 @@ class Run(TorchFunctionMode):
     ) -> None:
         super().__init__()
         self.steps: list[Step] = []
-        self._follow, self._expect, self._precise = follow, expect, precise
+        self._follow, self._expect, self.precise = follow, expect, precise
 
     def begin(self, model: nn.Module) -> None:
         """Nothing: the model runs as it is."""
@@ -83,7 +84,7 @@ class Run(TorchFunctionMode):
         shapes = tuple(tuple(x.shape) for x in pytree.tree_leaves(out) if isinstance(x, Tensor))
         expected = self._expect(len(self.steps)) if self._expect is not None else None
         if expected is not None and tuple(map(tuple, expected)) != shapes:
-            raise Failure(f"{name} would give {_listed(shapes)} instead of {_listed(expected)}", len(self.steps))
+            raise self._failure(f"{name} would give {_listed(shapes)} instead of {_listed(expected)}")
         self.steps.append(Step(name, used, shapes))
         return out
 
@@ -93,16 +94,20 @@ class Run(TorchFunctionMode):
             return
         at = len(self.steps)
         if at == len(self._follow):
-            raise Failure(f"forward would go on to call {name}", at - 1, elsewhere=True)
+            raise self._failure(f"forward would go on to call {name}", elsewhere=True)
         if self._follow[at].name != name:
-            raise Failure(f"forward would call {name} instead of {self._follow[at].name}", at, elsewhere=True)
+            raise self._failure(f"forward would call {name} instead of {self._follow[at].name}", elsewhere=True)
         before = self._follow[at].numbers
         same = (math.isclose(a, b, rel_tol=1e-9) or a != a for a, b in zip(before, used, strict=False))
         if len(before) != len(used) or not all(same):
-            raise Failure(f"{name} would compute with another number, which follows from a size", at, elsewhere=True)
+            raise self._failure(f"{name} would compute with another number, which follows from a size", elsewhere=True)
+
+    def _failure(self, text: str, *, elsewhere: bool = False) -> Failure:
+        where = here()
+        return Failure(f"{text} ({where})" if where else text, len(self.steps), elsewhere=elsewhere)
 
     def _run(self, name: str, func: Any, args: Any, kwargs: Any) -> Any:
-        if self._precise:
+        if self.precise:
             args, kwargs = pytree.tree_map(double, (args, kwargs))
             func = in_double(name, getattr(Tensor, _CASTS[name]) if name in _CASTS else func)
         try:
@@ -110,8 +115,8 @@ class Run(TorchFunctionMode):
         except Exception as e:
             if self._follow is None:
                 raise
-            raise Failure(f"{name} does not fit: {first_line(e)}", len(self.steps)) from e
-        return pytree.tree_map(double, out) if self._precise else out
+            raise self._failure(f"{name} does not fit: {first_line(e)}") from e
+        return pytree.tree_map(double, out) if self.precise else out
 
 
 def in_double(name: str, func: Any) -> Any:
@@ -158,11 +163,11 @@ def answer(model: nn.Module, inputs: ExampleInputs, run: Run | None = None) -> A
     Raises:
         Failure: the run does not follow what was asked of it.
     """
-    run = run or Run()
+    run, inputs = run or Run(), pytree.tree_map(double, inputs)
     with untouched(model), _buffers_of_its_own(model), quiet(), no_fast_path(), torch.no_grad(), _same_random():
         model.eval()
-        with run:
-            out = call(model, pytree.tree_map(double, inputs))
+        with run, _default(torch.float64 if run.precise else torch.get_default_dtype()):
+            out = call(model, inputs)
         return Answer(tuple(tensors_of(out)), tuple(run.steps))
 
 
@@ -177,6 +182,17 @@ def _buffers_of_its_own(model: nn.Module) -> Iterator[None]:
     finally:
         for b, data in before:
             b.data = data
+
+
+@contextmanager
+def _default(dtype: torch.dtype) -> Iterator[None]:
+    """What forward makes anew is of this type too."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
 
 
 @contextmanager

@@ -151,7 +151,7 @@ class _Job:
         settings = self._recovery_training()
         self._check_steps(settings)
         self._resume()
-        if "rounds" not in recipe.schedule.counts:
+        if self._prunes_in_training:
             self._fit("pruning while training", settings)
             return None
         for _ in self.pruner.rounds():
@@ -182,11 +182,19 @@ class _Job:
         rate = recovery.learning_rate or training.learning_rate / 10
         return dc.replace(training, epochs=recovery.epochs, learning_rate=rate, warmup=0.0)
 
+    @property
+    def _prunes_in_training(self) -> bool:
+        """Whether the schedule's steps are of the one training, rather than its rounds between several."""
+        recipe = self.experiment.recipe
+        assert recipe is not None
+        waits = recipe.schedule.last_step > 0 and recipe.recovery.snapshot_at is None
+        return "rounds" not in recipe.schedule.counts or waits
+
     def _check_steps(self, settings: Training) -> None:
         """Refuse, before any work, a ramp or a rewinding step that the training does not reach."""
         recipe, steps = self.experiment.recipe, settings.steps(len(self.task.data.train))
         assert recipe is not None
-        end = 0 if "rounds" in recipe.schedule.counts else recipe.schedule.last_step
+        end = recipe.schedule.last_step if self._prunes_in_training else 0
         if end > steps:
             raise RecipeError(
                 f"the schedule ends at step {end}, and the training it happens in has {steps} steps; end it earlier"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses as dc
+from typing import ClassVar
 
 from typing_extensions import Self
 
@@ -25,13 +26,9 @@ class OneShot(Schedule):
         (0.9, None)
     """
 
+    counts: ClassVar[frozenset[str]] = frozenset({"steps", "rounds"})
     sparsity: float = param(default=0.5, ge=0, lt=1)
     at_training_step: int = param(default=0, ge=0)
-
-    @property
-    def counts(self) -> frozenset[str]:  # type: ignore[override]
-        """Steps; rounds too, unless it waits for a step."""
-        return frozenset({"steps"} if self.at_training_step else {"steps", "rounds"})
 
     @property
     def final(self) -> float:
