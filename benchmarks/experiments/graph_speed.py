@@ -1,4 +1,6 @@
-"""How long it takes to find the coupled dimensions of large models, after tracing, on the meta device.
+"""How long it takes to find the coupled dimensions of large models, and the sizes that Python holds of them, after tracing.
+
+On the meta device.
 
 No weight is allocated: the resident memory of the process is measured too.
 
@@ -24,7 +26,8 @@ from secateur.graph import rules  # noqa: F401
 from secateur.graph.collect import collect
 from secateur.graph.groups import tied_names
 from secateur.graph.propagate import Propagation
-from secateur.graph.trace import trace
+from secateur.graph.provenance import requirements
+from secateur.graph.record import record
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "tests" / "graph"))
 REPEATS = 5
@@ -66,13 +69,15 @@ def measure(make: Callable[[], tuple[nn.Module, Any]]) -> dict[str, Any]:
         model, inputs = make()
     before = peak()
     start = time.perf_counter()
-    program = trace(model.eval(), inputs)
+    recording = record(model.eval(), inputs)
     traced = time.perf_counter() - start
     tied, seconds = tied_names(model), []
     for _ in range(REPEATS):
         gc.collect()
         start = time.perf_counter()
-        groups = collect(Propagation(program, tied), tied)
+        labels = Propagation(recording.program, tied)
+        requirements(recording, labels)
+        groups = collect(labels, tied)
         seconds.append(time.perf_counter() - start)
     return {
         "parameters": sum(p.numel() for p in model.parameters()),

@@ -221,6 +221,27 @@ class Reused(nn.Module):
         return self.out(x + F.linear(torch.tanh(F.linear(x, self.block[2].weight.t())), self.block[2].weight))
 
 
+class Repeated(nn.Module):
+    """Keys are repeated for several queries; for a single one another way is taken."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kv, self.times, self.size = 2, 2, 3
+        self.q, self.k, self.v = nn.Linear(5, 12), nn.Linear(5, 6), nn.Linear(5, 6)
+        self.out = nn.Linear(12, 3)
+
+    def repeat(self, x: Tensor) -> Tensor:
+        if self.times == 1:
+            return x
+        b, kv, n, d = x.shape
+        return x[:, :, None].expand(b, kv, self.times, n, d).reshape(b, kv * self.times, n, d)
+
+    def forward(self, x: Tensor) -> Tensor:
+        split = lambda y: y.unflatten(-1, (-1, self.size)).transpose(1, 2)  # noqa: E731
+        q, k, v = split(self.q(x)), self.repeat(split(self.k(x))), self.repeat(split(self.v(x)))
+        return self.out(((q @ k.mT * 0.5).softmax(-1) @ v).transpose(1, 2).flatten(2))
+
+
 class Lookup(nn.Module):
     """Some channels by number, some from behind."""
 

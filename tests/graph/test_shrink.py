@@ -45,7 +45,7 @@ SMALL = {n: nets.built(*MODELS[n][:2]) for n in ("mlp", "shufflenet", "vit", "gq
 GROUPS = {n: find_groups(m, MODELS[n][1]) for n, m in SMALL.items()}
 
 
-@settings(max_examples=24)
+@settings(max_examples=16)
 @given(st.sampled_from(sorted(SMALL)), st.data())
 def test_any_plan(name: str, data: st.DataObject) -> None:
     """What fits is cut, what does not stays whole or in part, and says why."""

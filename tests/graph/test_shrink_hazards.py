@@ -35,11 +35,21 @@ def test_pairs_of_interleaved_rotary_positions() -> None:
     assert "no value of size fits all that forward makes of it (hazards.py:" in alone.kept[pairs.name]
 
 
+def test_another_way_through_forward_is_taken_where_it_comes_to_the_same() -> None:
+    """With one query a key there is nothing to repeat."""
+    model, x = nets.built(hazards.Repeated, hazards.SEQUENCE), hazards.SEQUENCE
+    queries = next(
+        g for g in find_groups(model, x).prunable if g.units == 2 and "k.weight" not in {m.parameter for m in g.members}
+    )
+    assert shrink_and_check(model, x, {queries.name: [1]}).cut == {queries.name: 1}
+    assert (model.times, model.q.out_features) == (1, 6)
+
+
 def test_every_second_channel_needs_its_neighbour() -> None:
     model = nets.built(hazards.Alternating, hazards.VECTORS)
     shrunk = shrink_and_check(model, hazards.VECTORS, {"a": [0, 1]}, least=0)
     assert shrunk.cut == {}
-    assert "a slice takes every 2th index (hazards.py:" in shrunk.kept["a"]
+    assert "a slice takes one of every 2 indices (hazards.py:" in shrunk.kept["a"]
 
 
 def test_a_part_whose_size_is_an_attribute() -> None:

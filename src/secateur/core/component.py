@@ -54,7 +54,7 @@ class Component:
     Example:
         >>> from secateur.score import Magnitude
         >>> Magnitude(p=2).to_dict()
-        {'name': 'magnitude', 'p': 2.0}
+        {'name': 'magnitude', 'p': 2.0, 'penalty': 0.0}
         >>> Magnitude(p=-1)
         Traceback (most recent call last):
         ...

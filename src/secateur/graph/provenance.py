@@ -128,7 +128,7 @@ def unequal(reader: Reader, gone: Gone) -> Iterator[tuple[int, str, list[Cells]]
                 stays = reader.stays(labels, gone)
                 wanted = np.arange(len(stays))[pick][stays[pick]]
                 if not np.array_equal(np.flatnonzero(stays)[pick], wanted):
-                    yield number, f"a slice takes every {pick.step}th index", [labels]
+                    yield number, f"a slice takes one of every {pick.step} indices", [labels]
 
 
 def _even(name: str, counts: list[int]) -> bool:

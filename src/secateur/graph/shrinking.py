@@ -135,7 +135,7 @@ class Shrinking:
         for name in names:
             more = len(removed[name]) - most[name]
             if more:
-                self.kept[name] = text if not most[name] else f"{more} units stay, as large a part as of {fewest}: {text}"
+                self.kept[name] = text if not most[name] else f"{_units(more)}, as large a part as of {fewest}: {text}"
         return _fewer(removed, most)
 
     def _call(self, problem: Conflict | Failure) -> int | None:
@@ -173,6 +173,10 @@ class Shrinking:
             else:
                 return names
         return names
+
+
+def _units(n: int) -> str:
+    return f"{n} units stay" if n > 1 else "a unit stays"
 
 
 def _fewer(removed: Units, most: Mapping[str, int]) -> Units:
