@@ -14,8 +14,8 @@ from test_oracle import MODELS
 from torch import Tensor, nn
 
 from secateur.core.errors import ModelError
-from secateur.graph import shrinking
-from secateur.graph.analysis import analyse
+from secateur.graph import cut, shrinking
+from secateur.graph.analysis import Analysis, analyse
 from secateur.graph.groups import find_groups
 from secateur.graph.shrink import shrink_
 from secateur.graph.verify import Failure
@@ -186,6 +186,41 @@ def test_when_only_all_together_fail_all_stay(monkeypatch: pytest.MonkeyPatch) -
     assert shrunk.cut == {}
     assert shrunk.kept == {"0": "it differs", "2": "it differs"}
     assert_same(before, snapshot(model))
+
+
+def test_a_wrong_cut_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The check can fail: here the columns that are left come in another order."""
+    model, x = nets.built(nets.mlp, None), torch.randn(3, 7)
+    real = cut.sliced
+
+    def sliced(tensor: Tensor, analysis: Analysis, name: str, gone: object) -> Tensor | None:
+        small = real(tensor, analysis, name, gone)
+        return small.flip(1) if name == "2.weight" and small is not None else small
+
+    before = snapshot(model)
+    with monkeypatch.context() as patch:
+        patch.setattr(cut, "sliced", sliced)
+        shrunk = shrink_(model, x, {"0": [1, 2]})
+    assert shrunk.cut == {}
+    assert "the smaller model would differ from the masked one by" in shrunk.kept["0"]
+    assert_same(before, snapshot(model))
+
+
+def test_wrong_integers_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many elements, in heads of another size."""
+    model, x = nets.built(nets.GQA, nets.tokens()), nets.tokens()
+    real = shrinking.solve
+
+    def solve(*args: object) -> object:
+        changes, conflicts = real(*args)
+        return {s: {"heads": 3, "kv": 1}.get(str(s), v) for s, v in changes.items()}, conflicts
+
+    heads = next(g.name for g in find_groups(model, x).of("v.weight", 0) if g.units == 2)
+    with monkeypatch.context() as patch:
+        patch.setattr(shrinking, "solve", solve)
+        shrunk = shrink_(model, x, {heads: [0]})
+    assert shrunk.cut == {}
+    assert "(nets.py:" in shrunk.kept[heads]
 
 
 # ---------------------------------------------------------------- refusals
