@@ -226,13 +226,13 @@ def _steps(entry: Entry, row: Row, narrow_norms: bool, load: Callable[..., list[
     round_trip(entry, model, examples[0], load)
 
 
-def equal(small: nn.Module, twin: nn.Module, examples: Sequence[Any], mode: Any = None) -> float:
+def equal(small: nn.Module, twin: nn.Module, examples: Sequence[Any], mode: NormsOfTheRest | None = None) -> float:
     """The largest error between a shrunken model and the masked one, over the batch sizes."""
     worst = 0.0
     for k, x in enumerate(examples):
         what = "broken" if k == 0 else "broken at another batch size"
         few = step(what, lambda x=x: run(small, x))
-        with mode or nullcontext():
+        with mode.of(twin) if mode else nullcontext():
             many = step("no reference", lambda x=x: run(twin, x))
         error = distance(few, many)
         if not error < TOLERANCE:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -76,7 +77,8 @@ def distance(a: list[Tensor], b: list[Tensor]) -> float:
 class NormsOfTheRest(TorchFunctionMode):
     """In a model with zeroed channels, norms average over the others only, as they do once the zeroed ones are gone.
 
-    A dimension counts as cut when it is zero at all the indices that some one-dimensional weight lost.
+    A dimension counts as cut when the module that runs lost those indices of its own weight, or when it is zero at all the
+    indices that some weight lost: a head whose query is gone still averages over values before its norm.
 
     Args:
         where: what is zeroed.
@@ -87,17 +89,43 @@ class NormsOfTheRest(TorchFunctionMode):
         super().__init__()
         shapes = {n: t.shape for n, t in [*model.named_parameters(), *model.named_buffers()]}
         self._left: dict[int, list[Tensor]] = {}
+        self._own: dict[str, Tensor] = {}
+        self._running: list[Tensor | None] = []
         for (name, dim), gone in where.items():
             keep = torch.ones(shapes[name][dim], dtype=torch.bool)
             keep[list(gone)] = False
+            if gone and len(shapes[name]) == 1:
+                self._own[name.rpartition(".")[0]] = keep
             known = self._left.setdefault(len(keep), [])
             if gone and not any(torch.equal(keep, k) for k in known):
                 known.append(keep)
         for known in self._left.values():
             known.sort(key=lambda k: int(k.sum()))
 
+    @contextmanager
+    def of(self, model: nn.Module) -> Iterator[None]:
+        """While a model runs, with its modules followed."""
+        names = {id(m): n for n, m in model.named_modules()}
+        before = nn.modules.module.register_module_forward_pre_hook(
+            lambda m, _: self._running.append(self._own.get(names.get(id(m), "")))
+        )
+        after = nn.modules.module.register_module_forward_hook(lambda *_: self._leave(), always_call=True)
+        try:
+            with self:
+                yield
+        finally:
+            before.remove()
+            after.remove()
+            self._running.clear()
+
+    def _leave(self) -> None:
+        self._running.pop()
+
     def _keep(self, x: Tensor, dim: int) -> Tensor | None:
         """Which indices are left, if some are not."""
+        own = self._running[-1] if self._running else None
+        if own is not None and x.shape[dim] == len(own) and x.is_floating_point():
+            return own
         known = self._left.get(x.shape[dim], [])
         if not known or not x.is_floating_point():
             return None

@@ -25,7 +25,7 @@ from .check import Row, check, loaded
 from .rival import rival, unpickled
 
 Loader: TypeAlias = "Callable[[Entry, Path, Any], list[Tensor]]"
-SECONDS, SECONDS_TP = 120.0, 60.0  # for one model
+SECONDS, SECONDS_TP = 120.0, 20.0  # for one model
 GIBIBYTES = 12
 
 

@@ -110,8 +110,9 @@ def test_norms_of_the_rest() -> None:
             small.get_parameter(name).copy_(p.normal_()[keep])
         where = {(name, 0): gone for name, _ in large.named_parameters()}
         x[:, gone] = 0
-        with NormsOfTheRest(where, large):
-            found = zeroed(large, where)(x)
+        masked, mode = zeroed(large, where), NormsOfTheRest(where, large)
+        with mode.of(masked):
+            found = masked(x)
         torch.testing.assert_close(found[:, keep], small(x[:, keep]))
         assert not found[:, gone].any()
 
