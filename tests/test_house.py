@@ -27,7 +27,7 @@ PUBLIC = [
 ]  # fmt: skip
 
 AXIS = set(AXES)
-SENTENCE = {"recipe", "goal", "units", "pruner", "reachable"}
+SENTENCE = {"recipe", "goal", "units", "prune", "pruner", "reachable"}
 TENSORS = {"codec", "graph", "runtime"}  # see tensors, modules and masks, never an axis
 MAY_IMPORT = {
     "core": {"core"},
@@ -37,6 +37,7 @@ MAY_IMPORT = {
     "recipe": {"core"} | AXIS,
     "units": {"core", "goal", "recipe"} | AXIS | TENSORS,
     "pruner": {"core", "goal", "recipe", "units"} | AXIS,
+    "prune": {"core", "goal", "pruner", "recipe"},
     "reachable": {"core", "pruner", "recipe"},
 }
 TRAINING = {"core", "methods", "training"} | AXIS | SENTENCE | TENSORS

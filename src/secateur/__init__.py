@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from .core.errors import DataError, DependencyError, FormatError, ModelError, RecipeError, RunError, SecateurError
 from .goal import Bytes, Compression, Latency, Macs, Params, Sparsity
-from .pruner import Pruner, prune_
+from .prune import prune_
+from .pruner import Pruner
 from .reachable import reach
 from .recipe import Recipe
 

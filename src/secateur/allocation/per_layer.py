@@ -63,6 +63,6 @@ class PerLayer(Allocation):
         keep = {}
         for x in layers:
             s = next((s for pattern, s in self.sparsity if fnmatch(x.name, pattern)), self.other)
-            now = 1 - (1 - s) ** progress if progress > 0 else 0.0
+            now = s if progress == 1 else 1 - (1 - s) ** progress  # rounding at the end could cost a unit
             keep[x.name] = keep_largest([x.score], x.units - count_removed(now, x.units))[0]
         return keep

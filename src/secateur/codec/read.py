@@ -14,10 +14,11 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from ..core.errors import FormatError
+from ..graph.cut import as_before_on_failure
 from ..graph.plan import is_shrunken
 from .header import Entry, Header, Shape, crc32, parse
 from .layouts import LAYOUTS, stored_as
-from .reshape import as_before_on_failure, shrink_to, skip_blocks
+from .reshape import shrink_to, skip_blocks
 from .write import identity, module_state
 
 __all__ = ["Row", "inspect_file", "load", "read_metadata", "read_shape"]

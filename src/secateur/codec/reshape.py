@@ -2,48 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 
 from ..core.errors import FormatError
+from ..graph.cut import tensors
 from ..graph.plan import Changes, reshape_
 from ..graph.skip import skip_
 from ..graph.slots import read
 
-__all__ = ["as_before_on_failure", "shrink_to", "skip_blocks"]
-
-
-def tensors(model: nn.Module) -> dict[str, Tensor]:
-    """Parameters and buffers under every name they have."""
-    return dict([*model.named_parameters(remove_duplicate=False), *model.named_buffers(remove_duplicate=False)])
-
-
-@contextmanager
-def as_before_on_failure(model: nn.Module) -> Iterator[None]:
-    """Modules, their attributes, the sizes of tensors and their gradients are put back when what follows fails."""
-    data = [(t, t.data, t.grad) for t in tensors(model).values()]
-    attributes = [
-        (m, dict(vars(m)), dict(m._modules), dict(m._buffers), set(m._non_persistent_buffers_set)) for m in model.modules()
-    ]
-    try:
-        yield
-    except BaseException:
-        for tensor, values, grad in data:
-            tensor.grad = None
-            tensor.data, tensor.grad = values, grad
-        for module, own, children, buffers, hidden in attributes:
-            vars(module).clear()
-            vars(module).update(own)
-            module._modules.clear()
-            module._modules.update(children)
-            module._buffers.clear()
-            module._buffers.update(buffers)
-            module._non_persistent_buffers_set.clear()
-            module._non_persistent_buffers_set.update(hidden)
-        raise
+__all__ = ["shrink_to", "skip_blocks"]
 
 
 def skip_blocks(model: nn.Module, blocks: Mapping[str, bool], *, strict: bool = True) -> None:

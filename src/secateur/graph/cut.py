@@ -27,20 +27,26 @@ def tensors(model: nn.Module) -> dict[str, Tensor]:
 
 @contextmanager
 def as_before_on_failure(model: nn.Module) -> Iterator[None]:
-    """Modules, their attributes, and which values parameters have, are put back when what follows fails."""
+    """Modules, their attributes, the sizes of tensors and their gradients are put back when what follows fails."""
     data = [(t, t.data, t.grad) for t in tensors(model).values()]
-    attributes = [(m, dict(vars(m)), dict(m._modules)) for m in model.modules()]
+    attributes = [
+        (m, dict(vars(m)), dict(m._modules), dict(m._buffers), set(m._non_persistent_buffers_set)) for m in model.modules()
+    ]
     try:
         yield
     except BaseException:
         for tensor, values, grad in data:
             tensor.grad = None
             tensor.data, tensor.grad = values, grad
-        for module, own, inside in attributes:
+        for module, own, children, buffers, hidden in attributes:
             vars(module).clear()
             vars(module).update(own)
             module._modules.clear()
-            module._modules.update(inside)
+            module._modules.update(children)
+            module._buffers.clear()
+            module._buffers.update(buffers)
+            module._non_persistent_buffers_set.clear()
+            module._non_persistent_buffers_set.update(hidden)
         raise
 
 

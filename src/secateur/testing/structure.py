@@ -13,7 +13,8 @@ from ..allocation import Uniform
 from ..core.errors import ModelError
 from ..core.layers import Target
 from ..core.select import count_removed, keep_largest
-from ..pruner import Pruner, prune_
+from ..prune import prune_
+from ..pruner import Pruner
 from ..recipe import Recipe
 from ..schedule import OneShot
 from ..structure import Coupled, Structure
