@@ -43,6 +43,27 @@ def test_the_model_is_untouched() -> None:
     assert "forward" not in vars(model)
 
 
+class HooksItself(nn.Module):
+    """Installs a hook at its first call, and remembers in a flag that it did."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer, self.seen = nn.Linear(3, 3), 0
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if not hasattr(self, "hooked"):
+            self.layer.register_forward_hook(lambda m, i, o: o + 1)
+            self.hooked = True
+        return self.layer(x)
+
+
+def test_hooks_of_a_first_call_are_taken_off_with_the_flag_that_tells_of_them() -> None:
+    model, x = HooksItself(), torch.randn(4, 3)
+    trace(model, x)
+    assert not model.layer._forward_hooks
+    torch.testing.assert_close(model(x), model(x))
+
+
 def test_global_state_is_put_back() -> None:
     filters, fast = list(warnings.filters), torch.backends.mha.get_fastpath_enabled()
     trace(nn.LSTM(3, 4), torch.zeros(2, 3, 3))  # warns of assigned attributes, were it not silenced

@@ -8,7 +8,6 @@ import logging
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from copy import copy
 from functools import wraps
 from typing import Any, Protocol, TypeAlias
 
@@ -224,15 +223,15 @@ def untouched(model: nn.Module) -> Iterator[None]:
                 del state[name]
             for name, (value, contents) in attributes.items():
                 state[name] = value
-                if type(value) is list:
+                if isinstance(value, list):
                     value[:] = contents
-                elif type(value) is dict:
+                elif isinstance(value, dict | set):  # hooks are in an OrderedDict
                     value.clear()
                     value.update(contents)
 
 
 def _contents(value: Any) -> Any:
-    return copy(value) if type(value) in (dict, list) else None
+    return next((plain(value) for plain in (list, dict, set) if isinstance(value, plain)), None)
 
 
 @contextmanager
