@@ -7,6 +7,7 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import safetensors.torch
@@ -372,3 +373,20 @@ def test_others_may_read_it_as_the_umask_says(tmp_path: Path) -> None:
     (tmp_path / "plain").touch()
     save(net(), tmp_path / "m")
     assert stat.S_IMODE((tmp_path / "m").stat().st_mode) == stat.S_IMODE((tmp_path / "plain").stat().st_mode)
+
+
+class Versioned(torch.nn.Linear):
+    """Reads only what says which version of it was saved."""
+
+    _version = 2
+
+    def _load_from_state_dict(self, state: Any, prefix: str, local: Any, *rest: Any) -> None:
+        assert local.get("version") == 2
+        super()._load_from_state_dict(state, prefix, local, *rest)
+
+
+def test_modules_are_told_their_version(tmp_path: Path) -> None:
+    model = Versioned(3, 2)
+    save(model, tmp_path / "a.safetensors")
+    loaded = load(tmp_path / "a.safetensors", Versioned(3, 2))
+    assert torch.equal(loaded.weight, model.weight)

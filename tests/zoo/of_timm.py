@@ -21,6 +21,7 @@ swin_tiny_patch4_window7_224 swinv2_tiny_window8_256 tnt_s_patch16_224 twins_svt
 volo_d1_224 xcit_nano_12_p16_224
 """
 PIXELS = 64
+WHOLE = ("crossvit_tiny_240",)  # has no smaller size that both of its patch sizes divide
 
 
 def entries() -> Iterator[Entry]:
@@ -30,7 +31,7 @@ def entries() -> Iterator[Entry]:
 
 def entry(name: str) -> Entry:
     """Any model of timm that takes images of 64 pixels."""
-    return Entry("timm", name, lambda: build(name), images)
+    return Entry("timm", name, lambda: build(name), images if name not in WHOLE else whole_images)
 
 
 def build(name: str) -> nn.Module:
@@ -38,12 +39,19 @@ def build(name: str) -> nn.Module:
     import timm
 
     try:
-        model: nn.Module = timm.create_model(name, pretrained=False, num_classes=10, img_size=PIXELS)
+        model: nn.Module = timm.create_model(
+            name, pretrained=False, num_classes=10, **({} if name in WHOLE else {"img_size": PIXELS})
+        )
     except TypeError:
         model = timm.create_model(name, pretrained=False, num_classes=10)
     return model
 
 
-def images(_: nn.Module, batch: int, seed: int) -> torch.Tensor:
+def images(_: nn.Module, batch: int, seed: int, size: int = PIXELS) -> torch.Tensor:
     """Noise."""
-    return torch.randn(batch, 3, PIXELS, PIXELS, generator=torch.Generator().manual_seed(seed))
+    return torch.randn(batch, 3, size, size, generator=torch.Generator().manual_seed(seed))
+
+
+def whole_images(model: nn.Module, batch: int, seed: int) -> torch.Tensor:
+    """Noise, of the size the model is made for."""
+    return images(model, batch, seed, model.default_cfg["input_size"][-1])  # type: ignore[index, union-attr]

@@ -16,7 +16,7 @@ mobilenet_v3_small regnet_x_400mf regnet_y_400mf resnet18 resnet50 resnext50_32x
 swin_v2_t vgg11_bn vit_b_32 wide_resnet50_2
 """
 SEGMENTERS = ("deeplabv3_mobilenet_v3_large", "fcn_resnet50", "lraspp_mobilenet_v3_large")
-VIDEO = ("mc3_18", "r2plus1d_18", "s3d")
+VIDEO = {"mc3_18": (8, 32), "r2plus1d_18": (8, 32), "s3d": (16, 224)}  # frames, pixels
 PIXELS = {"inception_v3": 96, "maxvit_t": 224, "alexnet": 96}
 
 
@@ -28,7 +28,8 @@ def entries() -> Iterator[Entry]:
 def entry(name: str) -> Entry:
     """Any model of torchvision for images, for masks or for videos."""
     if name in VIDEO:
-        return Entry("torchvision", name, lambda: build(name, num_classes=10), lambda _, b, s: noise(s, b, 3, 16, 64, 64))
+        frames, size = VIDEO[name]
+        return Entry("torchvision", name, lambda: build(name, num_classes=10), lambda _, b, s: noise(s, b, 3, frames, size, size))
     options = {"num_classes": 5, "weights_backbone": None} if name in SEGMENTERS else {"num_classes": 10}
     size = PIXELS.get(name, 64)
     return Entry("torchvision", name, lambda: build(name, **options), lambda _, b, s: noise(s, b, 3, size, size))

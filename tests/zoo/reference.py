@@ -165,7 +165,7 @@ class NormsOfTheRest(TorchFunctionMode):
         return out
 
     def _mean(self, f: Any, x: Tensor, *args: Any, **named: Any) -> Any:
-        dim = named.get("dim", args[0] if args else None)
+        dim = named.get("dim", named.get("axis", args[0] if args else None))
         dim = dim[0] if isinstance(dim, list | tuple) and len(dim) == 1 else dim
         keep = self._keep(x, dim) if isinstance(dim, int) and not isinstance(dim, bool) and x.dim() else None
         if keep is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -61,7 +62,8 @@ def load(path: str | os.PathLike[str], model: nn.Module, *, strict: bool = True)
         _check_model(inner, state, {n: e for n, e in known.items() if n not in shape.buffers}, strict, header.shape is not None)
         common = [*(n for n in state if n in known), *shape.buffers]
         values = {n: _decode(file, n, header.tensors[n]) for n in sorted({header.same_as.get(n, n) for n in common})}
-        filled = {name: values[header.same_as.get(name, name)] for name in state if name in known}
+        filled = OrderedDict((name, values[header.same_as.get(name, name)]) for name in state if name in known)
+        filled._metadata = getattr(inner.state_dict(), "_metadata", {})  # type: ignore[attr-defined]  # some modules ask for their version
         _check_ties(state, filled)
         if header.shape is not None:
             hidden = {n: values[header.same_as.get(n, n)] for n in shape.buffers}

@@ -52,7 +52,7 @@ def _entries(p: Propagation, labels: list[Cells]) -> Cells:
 
 
 def _kinds(p: Propagation, table: Cells) -> Cells:
-    """A number for each atom, equal for atoms that act at the same places, in parameters and in between."""
+    """A number for each atom, equal for atoms that act at the same places and that the same norms average over."""
     random = np.random.default_rng(0)
     kinds = np.zeros(len(p.atoms), np.int64)
 
@@ -68,6 +68,9 @@ def _kinds(p: Propagation, table: Cells) -> Cells:
                 done.add(id(labels))
                 rows = p.atoms.resolve(labels, pinned=True)
                 mark(rows[rows > 0])
+    for join in p.statistics:  # whole groups of a group norm go where parts of all groups go, and only these are averaged
+        rows = p.atoms.resolve(join.cells, pinned=True)
+        mark(rows[rows > 0])
     pins = p.atoms.reasons(np.arange(len(p.atoms)))
     return np.asarray(kinds * 4096 + pins % 4096)
 

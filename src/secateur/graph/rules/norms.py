@@ -30,6 +30,9 @@ def batch_norm(p: Labelling, x: fx.Node, *rest: Any, **_: Any) -> Any:
         if own is not None:
             p.join(dims[1], p.of(own)[0])
     scaled = p.times(dims[1], p.of(rest[0])[0]) if rest and rest[0] is not None else dims[1]
+    if len(rest) > 4 and rest[4] is True:  # statistics of what comes in: how weights are standardised
+        for labels in dims[2:]:
+            average(p, labels)
     dims = [p.alive(d) for d in dims]  # an example of zeros becomes the shift
     dims[1] = scaled
     value = p.node.meta["val"]
