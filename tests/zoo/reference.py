@@ -139,6 +139,8 @@ class NormsOfTheRest(TorchFunctionMode):
                 return self._norm(f, *args, **kwargs)
             if f in (F.group_norm, torch.group_norm):
                 return self._groups(f, *args, **kwargs)
+            if f is F.batch_norm:
+                return self._standardised(f, *args, **kwargs)
             if f in (Tensor.mean, torch.mean, Tensor.var, torch.var, torch.var_mean, Tensor.std):
                 return self._mean(f, *args, **kwargs)
             return f(*args, **kwargs)
@@ -163,6 +165,12 @@ class NormsOfTheRest(TorchFunctionMode):
         out = torch.zeros_like(x)
         out[:, keep] = small
         return out
+
+    def _standardised(self, f: Any, x: Tensor, mean: Any = None, *rest: Any, training: bool = False, **named: Any) -> Tensor:
+        """Weights seen as one example of many channels: those that nothing feeds any more do not count."""
+        alive = (x != 0).any(dim=1).flatten() if training and x.dim() == 3 and len(x) == 1 else None
+        small = f(x if alive is None else x[..., alive], mean, *rest, training=training, **named)
+        return small if alive is None else torch.zeros_like(x).masked_scatter(alive.expand_as(x), small)
 
     def _mean(self, f: Any, x: Tensor, *args: Any, **named: Any) -> Any:
         dim = named.get("dim", named.get("axis", args[0] if args else None))
