@@ -19,7 +19,7 @@ from secateur.core.select import count_removed, keep_largest
 from secateur.core.statistics import Statistics
 from secateur.recovery import KeepTraining, Recovery, Reinitialize, Rewind
 from secateur.schedule import Cubic, Iterative, OneShot, Polynomial
-from secateur.score import Gradient, Magnitude, Random
+from secateur.score import Magnitude, Random, Snip
 from secateur.structure import NM, Blocks, Filters, Kernels, Structure, Weights
 
 ASSETS = Path(__file__).parent / "assets"
@@ -104,7 +104,7 @@ def scores() -> None:
     weight = torch.randn(8, 8, generator=torch.Generator().manual_seed(3))
     gradient = torch.randn(8, 8, generator=torch.Generator().manual_seed(4))
     parts = []
-    for n, score in enumerate((Magnitude(), Gradient(), Random())):
+    for n, score in enumerate((Magnitude(), Snip(), Random())):
         found = score(weight, Statistics(name="w", gradient=gradient))
         keep = keep_largest([lambda found=found: found], 16)[0]  # type: ignore[misc]
         x = 4 + n * 200

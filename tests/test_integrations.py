@@ -14,7 +14,7 @@ from torch import nn
 from secateur import Pruner, Recipe, prune_
 from secateur.allocation import Uniform
 from secateur.schedule import Cubic, OneShot
-from secateur.score import Gradient
+from secateur.score import Snip
 from secateur.structure import NM, Blocks, Filters, Weights
 from secateur.testing import small_batches, small_model
 
@@ -51,7 +51,7 @@ def test_mixed_precision_in_bfloat16(way):
     assert (pruner.t, pruner.sparsity) == (5, 0.5)
 
 
-@pytest.mark.parametrize("score", [None, Gradient()], ids=["magnitude", "gradient"])
+@pytest.mark.parametrize("score", [None, Snip()], ids=["magnitude", "gradient"])
 def test_a_scaled_step_that_is_skipped_is_no_step(score):
     """GradScaler leaves out a step whose gradients overflowed: an attached pruner does not count it."""
     model = small_model()
@@ -75,7 +75,7 @@ def test_saliency_under_a_scaler_is_that_of_the_plain_gradients():
     for scale in (None, 1024.0):
         model = small_model()
         optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
-        pruner = Pruner(model, Recipe(schedule=OneShot(sparsity=0.5), score=Gradient())).attach(optimizer)
+        pruner = Pruner(model, Recipe(schedule=OneShot(sparsity=0.5), score=Snip())).attach(optimizer)
         scaler = torch.amp.GradScaler("cpu", init_scale=scale or 1.0, enabled=scale is not None)
         scaler.scale(LOSS(model.eval()(small_batches(1)[0][0]), small_batches(1)[0][1])).backward()
         scaler.step(optimizer)
@@ -90,7 +90,7 @@ from torch import nn
 from secateur import Pruner, Recipe
 from secateur.allocation import Uniform
 from secateur.schedule import Cubic
-from secateur.score import Gradient, Magnitude, Random
+from secateur.score import Snip, Magnitude, Random
 from secateur.testing import small_batches, small_model
 
 torch.set_num_threads(1)
@@ -98,7 +98,7 @@ rank, out = int(sys.argv[1]), sys.argv[2]
 dist.init_process_group("gloo", init_method=f"file://{out}/meeting", rank=rank, world_size=2)
 found = {}
 for kind in ("magnitude", "random", "gradient", "gradient of the loop"):
-    score = {"magnitude": Magnitude(), "random": Random()}.get(kind, Gradient())
+    score = {"magnitude": Magnitude(), "random": Random()}.get(kind, Snip())
     model = nn.parallel.DistributedDataParallel(small_model(seed=0))
     optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
     data = small_batches(2, seed=50 + rank) if kind == "gradient" else None
@@ -193,7 +193,7 @@ def test_saliency_of_a_transformer():
     """A mapping the model takes and answers with .loss needs no loss function."""
     batch = {k: torch.stack([s[k] for s in sentences(8)]) for k in sentences(1)[0]}
     model = tiny_bert()
-    pruner = prune_(model, Recipe(score=Gradient(), allocation=Uniform()), data=[batch])
+    pruner = prune_(model, Recipe(score=Snip(), allocation=Uniform()), data=[batch])
     assert pruner.sparsity == pytest.approx(0.5, abs=1e-4)
     check_zero(model, pruner)
 

@@ -14,7 +14,7 @@ from secateur import Compression, ModelError, Pruner, Recipe, RecipeError, prune
 from secateur.allocation import Global, StdThreshold, Uniform
 from secateur.recovery import Finetune, KeepTraining, Reinitialize, Rewind
 from secateur.schedule import Cubic, Iterative, OneShot, Polynomial
-from secateur.score import Gradient, Random
+from secateur.score import Random, Snip
 from secateur.structure import NM, Filters, Weights
 from secateur.testing import small_batches, small_model
 
@@ -176,7 +176,7 @@ def test_the_model_is_left_as_it_is():
 
 def test_frozen_parameters_are_pruned_too_and_stay_frozen():
     model = small_model().requires_grad_(False)
-    pruner = prune_(model, Recipe(score=Gradient()), data=small_batches(1))
+    pruner = prune_(model, Recipe(score=Snip()), data=small_batches(1))
     assert pruner.sparsity == 0.5
     assert not any(p.requires_grad for p in model.parameters())
 
@@ -190,7 +190,7 @@ def test_data_is_read_anew_at_each_event():
             return iter(small_batches(1))
 
     data = Batches()
-    prune_(small_model(), Recipe(score=Gradient(), schedule=Iterative(rounds=3)), data=data)
+    prune_(small_model(), Recipe(score=Snip(), schedule=Iterative(rounds=3)), data=data)
     assert data.read == 3
 
 
@@ -238,7 +238,7 @@ def restored(state, recipe):
 
 
 @pytest.mark.parametrize("structure", [Weights(), Filters()], ids=repr)
-@pytest.mark.parametrize("score", [Random(), Gradient()], ids=repr)
+@pytest.mark.parametrize("score", [Random(), Snip()], ids=repr)
 @pytest.mark.parametrize("stop", [1, 2, 4, 5, 9])
 def test_resuming_in_a_ramp_changes_no_bit(structure, score, stop):
     recipe, batches = Recipe(structure=structure, score=score, allocation=Uniform(), schedule=RAMP), small_batches(10)

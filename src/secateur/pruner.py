@@ -20,8 +20,11 @@ from .units.aim import Aim
 from .units.branches import BranchUnits
 from .units.coupled import GroupUnits
 from .units.evidence import Evidence
+from .units.exchange import find_exchange
 from .units.find import find_units
 from .units.layerwise import LayerUnits
+from .units.learned import Life
+from .units.refit import refit_
 
 __all__ = ["Pruner"]
 
@@ -39,7 +42,7 @@ class Pruner:
         target: how far, for the whole model (``Compression(16)``, ``Macs(0.5)``); moves the recipe's schedule.
         data: batches for scores that need data, (inputs, labels) or mappings the model takes; re-iterated at each event.
         loss: ``loss(model, batch)`` → scalar, when the default does not fit the batches.
-        optimizer: whose moments of pruned weights to zero at each event.
+        optimizer: whose moments of pruned weights to zero at each event, and which trains what a learned score learns.
         keep_momentum: leave those moments as they are.
 
     Raises:
@@ -86,12 +89,16 @@ class Pruner:
         self._in_rounds = False
         self._hook: Any = None
         self._data, self._loss = data, loss
-        self._evidence = Evidence(self._units, data, loss)
-        self._optimizer = None if optimizer is None else inner_optimizer(optimizer)
+        self._evidence = Evidence(self._units, data, loss, example_inputs)
+        self._exchange = find_exchange(self._units, data, loss)
+        self._optimizer: torch.optim.Optimizer | None = None
         self._keep_momentum = keep_momentum
         self._dropout: dict[str, float] = {}
         self._snapshot: dict[str, Tensor] | None = None
         self._take_snapshot()
+        self._life = Life(self._units)
+        if optimizer is not None:
+            self.watch(optimizer)
 
     # ---------------------------------------------------------------- driving it
 
@@ -104,15 +111,24 @@ class Pruner:
         Raises:
             DataError: the score needs gradients and there are none.
         """
-        return self._event(self.recipe.schedule.final if sparsity is None else sparsity, self._aim if sparsity is None else None)
+        if sparsity is None:
+            return self._event(self.recipe.schedule.final, self._aim, last=True)
+        return self._event(sparsity, None, last=False)
+
+    def finish(self) -> Pruner:
+        """End a learned score before its schedule does: prune by it, fold its gates in, drop its tensors and hooks."""
+        return self.prune() if self._life.on else self
 
     def step(self) -> None:
         """Call after ``optimizer.step()``: prunes when the schedule says so, and keeps pruned weights at zero."""
+        if self._exchange is not None and self.t == 0:
+            self._exchange.check()
+        self._life.step(self.t + 1)
         if not self._in_rounds:  # there the rounds prune, and training in between, the dense round's too, is left alone
             if self.t == 0 and self.events == 0:
                 self._evidence.check(at_start=False)
-                self._prune_if(self.recipe.schedule.at_step(0))
-            self._prune_if(self.recipe.schedule.at_step(self.t + 1))
+                self._prune_if(0)
+            self._prune_if(self.t + 1)
         self.t += 1
         self.apply()
         self._take_snapshot()
@@ -125,9 +141,17 @@ class Pruner:
         return self.watch(optimizer)
 
     def watch(self, optimizer: torch.optim.Optimizer) -> Pruner:
-        """Zero this optimizer's moments of pruned weights from now on (a loop that makes a new optimizer each round)."""
+        """Zero this optimizer's moments of pruned weights from now on (a loop that makes a new optimizer each round).
+
+        It also gets what a learned score learns, as its own group: call this before you make a learning-rate scheduler.
+        """
         self._optimizer = inner_optimizer(optimizer)
+        self._life.join(self._optimizer)
         return self
+
+    def parameters(self) -> list[nn.Parameter]:
+        """What a learned score trains beside the weights, for your optimizer (``watch`` adds it): nothing for the others."""
+        return list(self._life.tensors.values())
 
     def rounds(self) -> Iterator[float]:
         """``for sparsity in pruner.rounds(): train(model)``: the dense round first, then each round of the schedule.
@@ -147,7 +171,8 @@ class Pruner:
         self._in_rounds = True
         yield self.sparsity
         while (sparsity := schedule.at_round(self.round + 1)) is not None:
-            self._event(sparsity, self._aim)
+            if not self._life.over:
+                self._event(sparsity, self._aim, last=schedule.at_round(self.round + 2) is None)
             self._restore()
             self.round += 1
             yield self.sparsity
@@ -156,14 +181,16 @@ class Pruner:
     def apply(self, model: nn.Module | None = None) -> None:
         """Set pruned weights to zero, in the pruner's model or in another with the same parameters (an average, a copy)."""
         other = self.model if model is None else unwrap(model)
-        for name, mask in self.masks.items():
-            parameter = _parameter(other, name)
+        for name, mask in () if self._life.on else self.masks.items():  # gates that are shut may open again
+            parameter = other.get_parameter(name)
             if mask.device != parameter.device:
                 mask = self.masks[name] = mask.to(parameter.device)
             parameter.masked_fill_(~mask, 0)
 
     def penalty(self) -> Tensor | float:
         """What your loop adds to its loss until all is pruned: λ·Σ|w|^p for ``Magnitude(p, penalty=λ)``, 0 for most scores."""
+        if self._life.on:
+            return self._life.penalty(self.t)
         schedule = self.recipe.schedule
         over = schedule.at_round(self.round + 1) is None if self._in_rounds else self.t >= schedule.last_step
         if self.events and over:
@@ -183,10 +210,10 @@ class Pruner:
             quantities: what to count, of ``params``, ``macs``, ``bytes``, ``latency`` (milliseconds, measured).
             device: where to time.
         """
-        layers, wanted = self._evidence.layers(self.events), tuple(quantities)
-        with torch.no_grad():
+        layers, wanted = self._life.layers(self.events) or self._evidence.layers(self.events), tuple(quantities)
+        with torch.no_grad(), self._life.bare():
             choices = [self._keep(layers, s) for s in sparsities]
-        return [{q: self._meter.measure(q, keep, device) for q in wanted} for keep in choices]
+            return [{q: self._meter.measure(q, keep, device) for q in wanted} for keep in choices]
 
     @property
     def targets(self) -> Mapping[str, Any]:
@@ -247,6 +274,7 @@ class Pruner:
             "target": None if self._aim is None else self._aim.goal.to_dict(),
             "dropout": dict(self._dropout),
             "snapshot": None if self._snapshot is None else dict(self._snapshot),
+            "learned": self._life.state_dict(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -270,6 +298,7 @@ class Pruner:
         self._dropout = dict(state["dropout"])
         self._snapshot = state["snapshot"]
         self._set_dropout()
+        self._life.load_state_dict(state.get("learned"), self.t)
         self.apply()
 
     # ---------------------------------------------------------------- how it works
@@ -282,20 +311,30 @@ class Pruner:
         self.recipe.at(self.recipe.schedule.final)  # refuses an allocation that no target moves
         self._aim = Aim(target, self._meter, self.recipe.structure.max_sparsity)  # type: ignore[arg-type]
 
-    def _event(self, sparsity: float, aim: Aim | None) -> Pruner:
-        """Prune to a sparsity; with an aim, to what the aim wants when the schedule is there."""
+    def _event(self, sparsity: float, aim: Aim | None, *, last: bool) -> Pruner:
+        """Prune to a sparsity; with an aim, to what the aim wants when the schedule is there.
+
+        A learned score ends with the last event; until then what it shuts may open again.
+        """
         most, final = self._most, self.recipe.schedule.final
         if not 0 <= sparsity <= most + 1e-12:
             raise RecipeError(f"sparsity is the fraction removed, ≥ 0 and ≤ {most:g} for this structure; got {sparsity!r}")
-        layers = self._evidence.layers(self.events)
-        with torch.no_grad():
-            if aim is None:
-                keep = self._keep(layers, sparsity)
-            else:
-                keep = aim.choose(functools.partial(self._keep, layers), sparsity / final if final else 1.0)
-            self._units.remove(keep)
-            self._after_masks()
-        self.events += 1
+        with self._life.bare():
+            self._life.reopen(sparsity)
+            for now in self.recipe.schedule.passes(self.sparsity, sparsity):
+                layers = self._life.layers(self.events) or self._evidence.layers(self.events)
+                with torch.no_grad():
+                    if aim is None:
+                        keep = self._keep(layers, now)
+                    else:
+                        keep = aim.choose(functools.partial(self._keep, layers), now / final if final else 1.0)
+                    self._units.remove(keep)
+                    refit_(self._units, self._evidence.moments)
+                    self.apply()
+                self.events += 1
+            with torch.no_grad():
+                if self._life.settle(keep, last):
+                    self._after_masks()
         return self
 
     @property
@@ -303,7 +342,10 @@ class Pruner:
         return 1.0 if self.recipe.allocation.fixed else self.recipe.structure.max_sparsity
 
     def _keep(self, layers: list[Layer], sparsity: float) -> dict[str, Tensor]:
-        return self._units.settled(self.recipe.allocation(layers, sparsity, self.recipe.schedule.final), layers)
+        keep = self.recipe.allocation(layers, sparsity, self.recipe.schedule.final)
+        if self._exchange is not None:
+            keep = self._exchange.drawn(keep, layers, self.events)
+        return self._units.settled(keep, layers)
 
     def _after_masks(self) -> None:
         recovery = self.recipe.recovery
@@ -318,7 +360,7 @@ class Pruner:
             self._set_dropout()
         if self._optimizer is not None and not self._keep_momentum:
             for name, mask in self.masks.items():
-                zero_momentum(self._optimizer, _parameter(self.model, name), mask)
+                zero_momentum(self._optimizer, self.model.get_parameter(name), mask)
 
     def _set_dropout(self) -> None:
         if isinstance(self.recipe.recovery, Finetune) and self.recipe.recovery.adjust_dropout:
@@ -329,18 +371,25 @@ class Pruner:
         recovery = self.recipe.recovery
         recovery.restore(self.model, self._snapshot)
         self.t = recovery.resume_at
-        if recovery.restarts and self._optimizer is not None:
-            self._optimizer.state.clear()
+        if recovery.restarts:
+            self._life.restart()
+            if self._optimizer is not None:
+                self._optimizer.state.clear()
         self.apply()
 
     def _take_snapshot(self) -> None:
         if self._snapshot is None and self.round == 0 and self.t == self.recipe.recovery.snapshot_at:
             self._snapshot = {n: v.detach().clone() for n, v in self.model.state_dict().items()}
 
-    def _prune_if(self, sparsity: float | None) -> None:
-        if sparsity is not None:
-            self._event(sparsity, self._aim)
-
-
-def _parameter(model: nn.Module, name: str) -> Tensor:
-    return model.get_parameter(name)
+    def _prune_if(self, t: int) -> None:
+        sparsity = self.recipe.schedule.at_step(t)
+        if sparsity is None or self._life.over:
+            return
+        if self._exchange is not None and self.events:
+            layers = self._evidence.layers(self.events)
+            with torch.no_grad():
+                self._exchange(layers, self.t + 1, self.events, self._optimizer)
+                self._after_masks()
+            self.events += 1
+        else:
+            self._event(sparsity, self._aim, last=t >= self.recipe.schedule.last_step)

@@ -78,7 +78,8 @@ class Recipe:
                 reason = one.conflict(other) if a != b else None
                 if reason is None:
                     continue
-                fits = [n for n, c in choices(b).items() if _has_defaults(c) and one.conflict(c()) is None]
+                made = {n: c() for n, c in choices(b).items() if _has_defaults(c)}
+                fits = [n for n, c in made.items() if one.conflict(c) is None and c.conflict(one) is None]
                 raise RecipeError(
                     f"{a} {one.name!r} does not go with {b} {other.name!r}: {reason}; {b} that fits: {', '.join(fits) or 'none'}"
                 )

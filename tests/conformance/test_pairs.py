@@ -16,8 +16,11 @@ from secateur.testing import SmallAttention, small_batches, small_model
 SMALL = {  # defaults are for real trainings; these end within four steps, and stay within every structure's reach
     "per_layer": {"other": 0.5},
     "iterative": {"rounds": 2},
+    "drop_grow": {"sparsity": 0.5, "end": 4, "every": 2},
     "polynomial": {"sparsity": 0.5, "end": 4, "every": 2},
     "cubic": {"sparsity": 0.5, "end": 4, "every": 2},
+    "hard_concrete": {"examples": 100},
+    "variational_dropout": {"examples": 100},
 }
 
 COMPANIONS = {"geometric_median": {"structure": Filters()}}  # what a choice cannot do without
@@ -65,11 +68,13 @@ def check_refusal(sentence, parts):
 def drive(model, pruner):
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
     loss = torch.nn.CrossEntropyLoss()
+    if pruner.parameters():
+        pruner.watch(optimizer)
 
     def train():
         for x, y in small_batches(4):
             optimizer.zero_grad()
-            loss(model(x), y).backward()
+            (loss(model(x), y) + pruner.penalty()).backward()
             optimizer.step()
             pruner.step()
 
@@ -84,7 +89,8 @@ def check_units(model, pruner):
     """Of units that reach over layers: six heads, or two residual branches, in one group."""
     ((name, group),) = pruner.targets.items()
     wanted = 0.5 if pruner.recipe.allocation.name == "per_layer" else pruner.recipe.schedule.final
-    assert len(pruner.plan[name]) == round(group.units * wanted)
+    if not pruner.recipe.allocation.fixed:  # then how much follows from the scores
+        assert len(pruner.plan[name]) == round(group.units * wanted)
     for n, mask in pruner.masks.items():
         assert not bool(model.get_parameter(n)[~mask].any())
 
@@ -101,6 +107,8 @@ def check_counts(model, pruner):
         gone[name], rest = divmod(int((~mask).sum()), size)
         assert rest == 0, "a unit went in part"
         assert all(not bool(model.get_parameter(f)[~pruner.masks[f]].any()) for f in target.followers if f in pruner.masks)
+    if recipe.allocation.fixed:
+        return
     if recipe.allocation.name == "per_layer":
         assert gone == {n: round(0.5 * u) for n, u in units.items()}
     elif recipe.allocation.name == "uniform":

@@ -13,17 +13,20 @@ from secateur.schedule import Iterative
 from secateur.score import Magnitude, Score
 from secateur.structure import NM, Blocks
 
-SCORES = "geometric_median, gradient, magnitude, random, taylor"
+SCORES = ", ".join(choices("score"))
 
 
 def test_the_choices_of_the_five_axes():
     assert {a: list(choices(a)) for a in AXES} == {
         "structure": ["blocks", "filters", "heads", "inputs", "kernels", "layers", "neurons", "nm", "weights"],
-        "score": ["geometric_median", "gradient", "magnitude", "random", "taylor"],
-        "allocation": ["global", "per_layer", "std_threshold", "uniform"],
-        "schedule": ["cubic", "iterative", "one_shot", "polynomial"],
-        "recovery": ["finetune", "keep_training", "reinitialize", "rewind"],
-    }
+        "score": [
+            "geometric_median", "grasp", "hard_concrete", "magnitude", "movement", "obd", "obs", "random", "snip",
+            "soft_movement", "syn_flow", "taylor", "variational_dropout",
+        ],
+        "allocation": ["erk", "global", "lamp", "per_layer", "std_threshold", "threshold", "uniform"],
+        "schedule": ["cubic", "drop_grow", "iterative", "one_shot", "polynomial"],
+        "recovery": ["finetune", "keep_training", "reconstruct", "reinitialize", "rewind", "rewind_learning_rate"],
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -39,7 +42,7 @@ def test_registered_names(name, registered):
         ("score", "magnitde", "unknown score 'magnitde'; did you mean 'magnitude'? known: " + SCORES),
         ("score", "zzz", "unknown score 'zzz'; known: " + SCORES),
         ("score", {"name": "magnitude", "power": 2}, "score 'magnitude' has no parameter 'power'; it has 'p', 'penalty'"),
-        ("score", {"name": "gradient", "p": 2}, "score 'gradient' has no parameter 'p'; it has none"),
+        ("score", {"name": "snip", "p": 2}, "score 'snip' has no parameter 'p'; it has none"),
         ("structure", {"name": "nm", "k": 2}, "structure 'nm' has no parameter 'k'; it has 'n', 'm'"),
         ("score", {"p": 2}, "score must be a name or a mapping with a 'name'; got {'p': 2}; known: " + SCORES),
         ("score", None, "score must be a name or a mapping with a 'name'; got None; known: " + SCORES),
@@ -82,7 +85,7 @@ def test_values_are_normalised():
 def test_forms():
     assert NM(n=1, m=4).to_dict() == {"name": "nm", "n": 1, "m": 4}
     assert Iterative(rounds=5).to_dict(minimal=True) == {"name": "iterative"}
-    assert PerLayer(sparsity={"a*": 0.5}).to_dict() == {"name": "per_layer", "sparsity": {"a*": 0.5}, "other": 0.0}
+    assert PerLayer(sparsity={"a*": 0.5}).to_dict() == {"name": "per_layer", "sparsity": {"a*": 0.5}, "other": 0.0, "at": None}
     assert choose("score", "magnitude") == Magnitude()
     assert choose("allocation", {"name": "per_layer", "sparsity": [["a*", 0.5]]}) == PerLayer(sparsity={"a*": 0.5})
 

@@ -19,7 +19,7 @@ from secateur.core import component as registry
 from secateur.lab import Experiment
 from secateur.methods import METHODS
 
-NEEDS = {"huggingface": "accelerate", "experiments": "accelerate", "shrink": "transformers"}
+NEEDS = {"huggingface": "accelerate", "experiments": "accelerate", "tickets": "accelerate", "shrink": "transformers"}
 
 
 @pytest.fixture

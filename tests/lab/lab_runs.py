@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses as dc
 import json
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,8 @@ from typing import Any
 from secateur import Recipe
 from secateur.allocation import Uniform
 from secateur.lab import Experiment
-from secateur.recovery import Finetune, KeepTraining, Reinitialize, Rewind
-from secateur.schedule import Cubic, Iterative, OneShot
+from secateur.recovery import Finetune, KeepTraining, Reinitialize, Rewind, RewindLearningRate
+from secateur.schedule import Cubic, DropGrow, Iterative, OneShot
 from secateur.structure import Filters
 from secateur.training import Training
 
@@ -35,6 +36,15 @@ KINDS: dict[str, Experiment] = {
     "filters": small(
         recipe=Recipe(structure=Filters(), schedule=Iterative(rounds=2, rate=0.3), recovery=Finetune(**TUNED)), compression=3
     ),
+    "exchange": small(
+        recipe=Recipe(allocation=Uniform(), schedule=DropGrow(sparsity=0.8, end=8, every=2)), start="initial", compression=6
+    ),
+    "rates": small(recipe=Recipe(schedule=Iterative(rounds=3, rate=0.5), recovery=RewindLearningRate(to=6))),
+    "tuned": small(recipe=Recipe(structure=Filters(), schedule=Iterative(rounds=2, rate=0.3), recovery=Finetune(**TUNED))),
+    "random_reinit": small(method="han_2015", method_arguments={"rounds": 2, **TUNED}, control="random_reinit"),
+    "random_mask": small(method="global_magnitude", method_arguments=TUNED, compression=4, control="random_mask"),
+    "scratch_b": small(method="li_2016", method_arguments=TUNED, control="scratch_b"),
+    "early_stop": small(training=dc.replace(TRAINING, epochs=3, learning_rate=2.0, validate_every=2)),
     "initial": small(recipe=Recipe(schedule=OneShot(sparsity=0.8), recovery=KeepTraining()), start="initial"),
 }
 

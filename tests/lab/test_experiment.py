@@ -11,6 +11,7 @@ from secateur import Recipe
 from secateur.core.errors import RecipeError
 from secateur.core.files import parse_yaml
 from secateur.lab import Experiment
+from secateur.lab.experiment import CONTROLS
 from secateur.methods import METHODS, make
 from secateur.recovery import Rewind
 from secateur.schedule import Iterative
@@ -33,6 +34,7 @@ def test_the_id_depends_on_what_differs_from_the_defaults_alone():
         {"seed": 1}, {"task": "mnist"}, {"model": "digits_cnn"}, {"task_options": {"a": 1}}, {"model_arguments": {"a": 1}},
         {"pretrained": "a"}, {"training": Training(epochs=11)}, {"method": "random"}, {"recipe": Recipe()},
         {"recipe": Recipe(), "compression": 2}, {"recipe": Recipe(), "start": "initial"},
+        *({"recipe": Recipe(), "control": c} for c in CONTROLS),
     ]  # fmt: skip
     assert len({Experiment(**c).id for c in changes} | {Experiment().id}) == len(changes) + 1
 
@@ -69,8 +71,9 @@ trainings = st.builds(
     Training, epochs=st.floats(0, 1e6), clip=st.none() | st.floats(1e-9, 1e9), patience=st.none() | st.integers(1, 9)
 )
 pruned = st.fixed_dictionaries(
-    {"method": st.sampled_from(sorted(METHODS)), "compression": st.none() | st.floats(1, 1e6),
-     "start": st.sampled_from(["dense", "initial"])}
+    {"method": st.sampled_from([m for m in sorted(METHODS) if not make(m).recovery.snapshot_at]),
+     "compression": st.none() | st.floats(1, 1e6), "start": st.sampled_from(["dense", "initial"]),
+     "control": st.none() | st.sampled_from(CONTROLS)}
 )  # fmt: skip
 experiments = st.builds(
     lambda pruned, **parts: Experiment(**parts, **pruned),
@@ -136,7 +139,9 @@ BAD = {
     "model_arguments: {a: .nan}": "must be a number, a text",
     "seed: -1": "experiment: seed must be ≥ 0",
     "seed: 1.5": "experiment: seed must be a whole number",
-    "compression: 2": "compression and start are for pruned networks; give a method or a recipe",
+    "compression: 2": "compression, start and control are for pruned networks; give a method or a recipe",
+    "control: scratch_e": "compression, start and control are for pruned networks; give a method or a recipe",
+    "{method: random, control: new}": "control must be one of random_reinit, random_mask, scratch_e, scratch_b; got 'new'",
     "{method: random, compression: 0.5}": "experiment: compression must be ≥ 1; got 0.5",
     "{method: random, compression: .inf}": "compression must be a finite number",
     "{method: random, start: middle}": "experiment: start must be one of dense, initial; got 'middle'",

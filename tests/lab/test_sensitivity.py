@@ -17,7 +17,7 @@ from secateur.allocation import PerLayer, StdThreshold
 from secateur.lab import Scan, sensitivity
 from secateur.recovery import Finetune, Rewind, recalibrate_
 from secateur.schedule import Cubic
-from secateur.score import Gradient, Random
+from secateur.score import Random, Snip
 from secateur.structure import NM, Filters, Weights
 from secateur.testing import small_batches, small_model
 from secateur.training import Task, Training, fit
@@ -123,12 +123,12 @@ def test_what_the_recipe_says_elsewhere_does_not_matter():
 
 def test_scores_that_need_data():
     data = small_batches(2)
-    found = sensitivity(small_model(), Recipe(score=Gradient()), figure, sparsities=(0.5,), data=data)
+    found = sensitivity(small_model(), Recipe(score=Snip()), figure, sparsities=(0.5,), data=data)
     pruned = small_model()
-    Pruner(pruned, Recipe(score=Gradient(), allocation=PerLayer(sparsity={"3.weight": 0.5})), data=data).prune()
+    Pruner(pruned, Recipe(score=Snip(), allocation=PerLayer(sparsity={"3.weight": 0.5})), data=data).prune()
     assert found.figures["3.weight"] == (figure(pruned),)
     with pytest.raises(DataError, match="needs gradients"):
-        sensitivity(small_model(), Recipe(score=Gradient()), figure, sparsities=(0.5,))
+        sensitivity(small_model(), Recipe(score=Snip()), figure, sparsities=(0.5,))
     model = small_model()
     rows = [sensitivity(model, Recipe(score=Random(seed=1)), figure, sparsities=(0.5,)).figures for _ in range(2)]
     assert rows[0] == rows[1]

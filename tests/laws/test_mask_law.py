@@ -14,12 +14,12 @@ from torch import nn
 from secateur import Pruner, Recipe, prune_
 from secateur.allocation import Global, Uniform
 from secateur.schedule import Iterative, OneShot
-from secateur.score import Gradient, Magnitude, Random
+from secateur.score import Magnitude, Random, Snip
 from secateur.structure import NM, Blocks, Filters, Kernels, Weights
 from secateur.testing import small_batches, small_model
 
 STRUCTURES = [Weights(), Blocks(shape=(8, 1)), Blocks(shape=(2, 2)), NM(n=2, m=4), NM(n=1, m=8), Kernels(), Filters()]
-SCORES = [Magnitude(), Magnitude(p=2), Random(seed=5), Gradient()]
+SCORES = [Magnitude(), Magnitude(p=2), Random(seed=5), Snip()]
 
 
 @pytest.mark.filterwarnings("ignore:pruning emptied the layer")

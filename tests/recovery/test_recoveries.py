@@ -5,7 +5,8 @@ import torch
 from torch import nn
 
 from secateur import ModelError, Pruner, Recipe, RecipeError, prune_
-from secateur.recovery import Finetune, KeepTraining, Reinitialize, Rewind
+from secateur.recovery import Finetune, KeepTraining, Reinitialize, Rewind, RewindLearningRate
+from secateur.recovery.reinitialize import kept_inputs
 from secateur.schedule import Cubic, Iterative, OneShot
 from secateur.testing import small_batches, small_model
 
@@ -127,7 +128,7 @@ def test_reinitialize_refuses_what_it_cannot_reset_before_any_work():
     Pruner(Scale(), Recipe(recovery=Reinitialize()))
 
 
-@pytest.mark.parametrize("recovery", [Rewind(), Reinitialize()], ids=repr)
+@pytest.mark.parametrize("recovery", [Rewind(), RewindLearningRate(), Reinitialize()], ids=repr)
 def test_a_ramp_leaves_no_moment_to_start_over(recovery):
     with pytest.raises(RecipeError) as e:
         Recipe(schedule=Cubic(), recovery=recovery)
@@ -135,3 +136,43 @@ def test_a_ramp_leaves_no_moment_to_start_over(recovery):
         f"recovery '{recovery.name}' does not go with schedule 'cubic': it starts training over after each pruning, and this "
         "schedule prunes while training; schedule that fits: iterative, one_shot"
     )
+
+
+def test_learning_rate_rewinding_keeps_the_weights_and_moves_the_clock():
+    model = small_model()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
+    recovery = RewindLearningRate(to=3)
+    pruner = Pruner(model, Recipe(schedule=Iterative(rounds=2, rate=0.3), recovery=recovery), optimizer=optimizer)
+    trained = state_of(model)
+    for r, _ in enumerate(pruner.rounds()):
+        assert pruner.t == (3 if r else 0)
+        assert len(optimizer.state) == 0
+        for name, value in model.state_dict().items():
+            mask = pruner.masks.get(name)
+            assert torch.equal(value, trained[name] if mask is None else trained[name] * mask), name
+        train(model, pruner, 2, optimizer)
+        trained = state_of(model)
+    assert pruner.state_dict()["snapshot"] is None
+
+
+def test_rewinding_gives_back_the_scales_and_shifts_of_batch_norms():
+    model = small_model()
+    pruner = Pruner(model, Recipe(recovery=Rewind()))
+    before = state_of(model)
+    for r, _ in enumerate(pruner.rounds()):
+        if r:
+            assert all(torch.equal(v, before[n]) for n, v in model.state_dict().items() if n.startswith("1."))
+        train(model, pruner, 3)
+        changed = [n for n, v in model.state_dict().items() if n.startswith("1.") and not torch.equal(v, before[n])]
+        assert {n.removeprefix("1.") for n in changed} >= {"weight", "bias", "running_mean", "running_var", "num_batches_tracked"}
+
+
+def test_scaled_initialisation_is_a_he_draw_of_the_smaller_network():
+    """Each unit keeps one input of four: the same draw, twice as wide; a transposed convolution counts its second dimension."""
+
+    model = nn.Sequential(nn.Linear(8, 6), nn.ConvTranspose2d(4, 2, 3))
+    quarter, outputs = torch.zeros(6, 8, dtype=torch.bool), torch.zeros(4, 2, 3, 3, dtype=torch.bool)
+    quarter[:3, :2] = True  # three units are gone, and do not count
+    outputs[:1, :1] = True
+    shares = kept_inputs(model, {"0.weight": quarter, "1.weight": outputs, "0.bias": quarter[:, 0], "none": quarter & False})
+    assert shares == {"0.weight": 0.25, "1.weight": 0.25}

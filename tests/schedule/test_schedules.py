@@ -92,3 +92,26 @@ def test_bad_parameters(make, sentence):
     with pytest.raises(RecipeError) as e:
         make()
     assert str(e.value) == sentence
+
+
+def test_one_shot_in_passes():
+    """ρ_k = ρ^(k/n): 0.01 in two passes is 0.1, then 0.01; from half of it, what is left to go in equal factors."""
+    shot = OneShot(sparsity=0.99, iterations=2)
+    assert shot.passes(0.0, 0.99) == pytest.approx((0.9, 0.99))
+    assert shot.passes(0.9, 0.999) == pytest.approx((0.99, 0.999))
+    assert shot.passes(0.5, 0.5) == (0.5,)
+    assert shot.passes(0.5, 0.2) == (0.2,)
+    assert shot.passes(0.2, 1.0) == (1.0,)
+    assert OneShot(sparsity=0.9).passes(0.0, 0.9) == (0.9,)
+    assert Cubic().passes(0.1, 0.2) == (0.2,)
+    assert shot.at_round(1) == shot.at_step(0) == 0.99
+    hundred = OneShot(sparsity=0.9, iterations=100).passes(0.0, 0.9)
+    assert (len(hundred), hundred[-1], hundred[49]) == (100, 0.9, pytest.approx(1 - 0.1**0.5))
+
+
+@given(st.floats(0, 0.99), st.floats(0, 0.999), st.integers(1, 40))
+def test_passes_never_go_down_and_end_where_they_should(now, sparsity, iterations):
+    found = OneShot(sparsity=sparsity, iterations=iterations).passes(now, sparsity)
+    assert found[-1] == sparsity
+    assert all(a <= b for a, b in itertools.pairwise(found))
+    assert len(found) == (iterations if now < sparsity else 1)

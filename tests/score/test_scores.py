@@ -7,7 +7,7 @@ from torch import nn
 from secateur import DataError, Pruner, Recipe, prune_
 from secateur.core.statistics import Statistics, collect_gradients, default_loss
 from secateur.schedule import Cubic
-from secateur.score import Gradient, Magnitude, Random
+from secateur.score import Magnitude, Random, Snip
 from secateur.testing import small_batches, small_model
 
 
@@ -42,7 +42,7 @@ def test_gradient_is_the_finite_difference_of_the_loss_in_a_gate():
 
     for name in names:
         weight = model.get_parameter(name)
-        score = Gradient()(weight.detach(), Statistics(name=name, gradient=gradients[name])).flatten()
+        score = Snip()(weight.detach(), Statistics(name=name, gradient=gradients[name])).flatten()
         for i in range(0, weight.numel(), weight.numel() // 7):
             flat, h = weight.data.view(-1), 1e-6
             value = float(flat[i])
@@ -111,7 +111,7 @@ def test_a_batch_no_loss_is_known_for(batch):
             return self.fc2(self.fc1(x))
 
     with pytest.raises(DataError) as e:
-        prune_(Anything(), Recipe(score=Gradient()), data=[batch])
+        prune_(Anything(), Recipe(score=Snip()), data=[batch])
     assert str(e.value) == (
         f"no loss is known for a batch of type {type(batch).__name__}; batches are (inputs, integer labels) or a mapping the "
         "model takes and answers with .loss; otherwise pass loss=lambda model, batch: ..."
@@ -120,30 +120,30 @@ def test_a_batch_no_loss_is_known_for(batch):
 
 def test_no_batch_at_all():
     with pytest.raises(DataError, match="data holds no batch"):
-        prune_(small_model(), Recipe(score=Gradient()), data=[])
+        prune_(small_model(), Recipe(score=Snip()), data=[])
 
 
 def test_missing_gradients_are_told_before_any_work():
     sentence = (
-        "score 'gradient' needs gradients; pass Pruner(model, recipe, data=batches), or call "
+        "score 'snip' needs gradients; pass Pruner(model, recipe, data=batches), or call "
         "pruner.step() between optimizer.step() and optimizer.zero_grad()"
     )
     with pytest.raises(DataError) as e:
-        prune_(small_model(), Recipe(score=Gradient()))
+        prune_(small_model(), Recipe(score=Snip()))
     assert str(e.value) == sentence
     with pytest.raises(DataError) as e:
-        next(Pruner(small_model(), Recipe(score=Gradient())).rounds())
+        next(Pruner(small_model(), Recipe(score=Snip())).rounds())
     assert str(e.value) == sentence
     with pytest.raises(DataError) as e:
-        Pruner(small_model(), Recipe(score=Gradient(), schedule=Cubic())).step()
+        Pruner(small_model(), Recipe(score=Snip(), schedule=Cubic())).step()
     assert str(e.value) == sentence
     with pytest.raises(DataError, match="needs gradients"):
-        Gradient()(torch.ones(2), Statistics(name="w"))
+        Snip()(torch.ones(2), Statistics(name="w"))
 
 
 def test_gradients_of_the_loop_serve_when_no_data_is_given():
     model, (batch,) = small_model().eval(), small_batches(1)
     default_loss(model, batch).backward()
-    mine = Pruner(model, Recipe(score=Gradient())).prune(0.5).masks
-    theirs = prune_(small_model(), Recipe(score=Gradient()), data=[batch]).masks
+    mine = Pruner(model, Recipe(score=Snip())).prune(0.5).masks
+    theirs = prune_(small_model(), Recipe(score=Snip()), data=[batch]).masks
     assert all(torch.equal(m, theirs[n]) for n, m in mine.items())

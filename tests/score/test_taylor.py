@@ -10,7 +10,7 @@ from secateur import DataError, Pruner, Recipe, RecipeError, prune_
 from secateur.allocation import Global
 from secateur.core.statistics import Statistics
 from secateur.methods import taylor_fo
-from secateur.score import Gradient, Taylor
+from secateur.score import Snip, Taylor
 from secateur.structure import NM, Filters, Weights
 from secateur.testing import small_batches, small_model
 
@@ -85,7 +85,7 @@ def test_signs_cancel_within_a_unit_and_not_between_examples():
 
     # sums over the batch are all 0: ties go by index; example by example neuron 0 matters ten times as much
     assert scores_of(Taylor()) == [[True, False], [False, True]]
-    assert scores_of(Gradient()) == [[True, True], [False, False]]
+    assert scores_of(Snip()) == [[True, True], [False, False]]
 
 
 def copy_of_net(model):

@@ -11,7 +11,7 @@ from torch import nn
 from secateur import Pruner, Recipe
 from secateur.allocation import Global
 from secateur.schedule import OneShot
-from secateur.score import Gradient
+from secateur.score import Snip
 from secateur.training import Task, Training, fit
 from secateur.training.data import Data, Split
 
@@ -33,7 +33,7 @@ def network(norm: bool) -> nn.Module:
 
 def train(size: int, norm: bool, epochs: float = 6) -> dict[str, object]:
     task, model = Task(data()), network(norm)
-    recipe = Recipe(score=Gradient(), allocation=Global(), schedule=OneShot(sparsity=0.5, at_training_step=4))
+    recipe = Recipe(score=Snip(), allocation=Global(), schedule=OneShot(sparsity=0.5, at_training_step=4))
     pruner = Pruner(model, recipe, data=list(task.batches(task.data.validation, 25)))
     settings = Training(epochs=epochs, batch_size=size, learning_rate=0.05, patience=3)
     history = fit(model, task, settings, pruner=pruner, seed=1)

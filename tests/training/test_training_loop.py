@@ -229,3 +229,37 @@ def test_batch_norm_layers_train(digits):
     fit(model, digits, FAST)
     assert int(model[2].num_batches_tracked) == 10
     assert model.training
+
+
+def test_the_early_stop_criterion_keeps_the_weights_of_the_least_validation_loss(digits):
+    settings = Training(epochs=3, batch_size=256, learning_rate=2.0, validate_every=2)
+    model, at = build_model("digits_mlp"), Progress()
+    history = fit(model, digits, settings, progress=at)
+    assert [row["step"] for row in history] == [2, 4, 6, 8, 10, 12, 14, 15]
+    best = min(history, key=lambda row: row["validation_loss"])
+    assert (at.best_step, at.best) == (best["step"], best["validation_loss"])
+    final = digits.evaluate(model, digits.data.validation)["loss"]
+    assert final == history[-1]["validation_loss"]
+    model.load_state_dict(at.best_weights)
+    assert digits.evaluate(model, digits.data.validation)["loss"] == at.best
+    assert at.best <= final
+
+
+def test_validating_oftener_changes_no_weight_and_keeps_a_copy_only_when_asked(digits):
+    models, kept = [build_model("digits_mlp", dropout=0.5) for _ in range(2)], []
+    models[1].load_state_dict(models[0].state_dict())
+    for model, every in zip(models, (None, 3), strict=True):
+        at = Progress()
+        fit(model, digits, dc.replace(FAST, validate_every=every), progress=at)
+        kept.append(at.best_weights)
+    assert same(weights(models[0]), weights(models[1]))
+    assert kept[0] is None
+    assert kept[1] is not None
+
+
+def test_patience_counts_evaluations(digits):
+    flat = torch.randint(10, digits.data.validation.targets.shape, generator=torch.Generator().manual_seed(0))
+    noise = Task(dc.replace(digits.data, validation=dc.replace(digits.data.validation, targets=flat)))
+    history = fit(build_model("digits_mlp"), noise, Training(epochs=30, batch_size=64, patience=2, validate_every=1))
+    losses = [row["validation_loss"] for row in history]
+    assert len(losses) == losses.index(min(losses)) + 3

@@ -10,7 +10,7 @@ from torch import nn
 from secateur import ModelError, Pruner, Recipe, prune_, shrink_
 from secateur.allocation import Global, PerLayer, Uniform
 from secateur.schedule import OneShot
-from secateur.score import Gradient, Magnitude, Taylor
+from secateur.score import Magnitude, Snip, Taylor
 from secateur.structure import Filters, Heads, Inputs, Neurons, Weights
 from secateur.testing import SmallAttention, small_batches, small_model
 
@@ -272,7 +272,7 @@ def test_gradients_reach_the_members_that_are_scored():
             expected = {k: expected.get(k, 0) + g / 2 for k, g in zip(("hidden", "out"), found, strict=True)}
         rows = (model.hidden.weight * expected["hidden"]).abs().mean(1)
         columns = (model.out.weight * expected["out"]).abs().mean(0)
-        structure, score = Neurons(members=members), Gradient()
+        structure, score = Neurons(members=members), Snip()
         pruner = prune_(model, Recipe(structure=structure, score=score), example_inputs=IMAGES, data=data)
         if members == "all":
             continue

@@ -19,7 +19,7 @@ from secateur.allocation import Global, Uniform
 from secateur.graph.analysis import analyse
 from secateur.recovery import Finetune, Rewind
 from secateur.schedule import Iterative, OneShot, Polynomial
-from secateur.score import Gradient, Magnitude, Random, Taylor
+from secateur.score import Magnitude, Random, Snip, Taylor
 from secateur.structure import Filters, Heads, Inputs, Neurons
 
 STRUCTURES = [Filters(), Filters(reduce="l2", members="all", normalize="mean"), Neurons(across="max"), Inputs(reduce="sum")]
@@ -134,7 +134,7 @@ def through_a_file(state):
     return torch.load(buffer, weights_only=True)
 
 
-@pytest.mark.parametrize("score", [Random(), Gradient(), Taylor()], ids=repr)
+@pytest.mark.parametrize("score", [Random(), Snip(), Taylor()], ids=repr)
 @pytest.mark.parametrize("stop", [1, 2, 4, 9])
 def test_resuming_in_a_ramp_changes_no_bit(score, stop):
     recipe, todo = Recipe(structure=Filters(), score=score, schedule=RAMP), batches(10)

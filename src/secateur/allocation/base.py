@@ -21,6 +21,11 @@ class Allocation(Component, axis="allocation"):
         """Whether it sets each layer's sparsity itself, so that a target for the whole model cannot move it."""
         return False
 
+    @property
+    def looks_ahead(self) -> bool:
+        """Whether what it keeps at an event depends on the sparsity the schedule ends at."""
+        return False
+
     def check(self, names: Sequence[str]) -> None:
         """Refuse a model whose layers (by name) do not fit, before any work is done."""
         return

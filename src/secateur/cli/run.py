@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses as dc
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,6 +12,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from rich.table import Table
 
 from ..lab import Experiment, run
+from ..lab.experiment import CONTROLS
 from .console import make_console
 
 __all__ = ["run_file"]
@@ -21,9 +23,13 @@ def run_file(
     out: Annotated[Path, typer.Option(help="folder of all runs")] = Path("runs"),
     data: Annotated[Path | None, typer.Option(help="where to look for data sets first")] = None,
     keep_every: Annotated[float, typer.Option(help="seconds between checkpoints")] = 20.0,
+    control: Annotated[
+        list[str] | None, typer.Option(help=f"also run this control of the pruned network: {', '.join(CONTROLS)} (repeatable)")
+    ] = None,
 ) -> None:
     """Run an experiment; killed and started again it continues, finished it is not repeated."""
     experiment = Experiment.load(file)
+    wanted = [experiment, *(dc.replace(experiment, control=c) for c in control or ())]
     console = make_console()
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"), TimeRemainingColumn())
     with Progress(*columns, console=console) as progress:
@@ -34,9 +40,12 @@ def run_file(
                 bars[stage] = progress.add_task(stage, total=steps)
             progress.update(bars[stage], completed=step)
 
-        result = run(experiment, out, data=data, keep_every=keep_every, say=say)
-    console.print(_table(result))
-    console.print(f"everything is in {out / experiment.id}", highlight=False)
+        results = [run(e, out, data=data, keep_every=keep_every, say=say) for e in wanted]
+    console.print(_table(results[0]))
+    for e, r in zip(wanted[1:], results[1:], strict=True):
+        test = r["test"]["top1"]
+        console.print(f"{e.control}: test top1 {test:.2%} ({(test - results[0]['test']['top1']) * 100:+.2f} pt)", highlight=False)
+    console.print(f"everything is in {', '.join(str(out / e.id) for e in wanted)}", highlight=False)
 
 
 def _table(r: dict[str, Any]) -> Table:

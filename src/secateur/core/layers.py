@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from .errors import ModelError
 from .flow import Flow, read_flow
 
-__all__ = ["Layer", "Target", "find_targets", "is_kernel", "unwrap"]
+__all__ = ["Layer", "Target", "find_targets", "is_kernel", "is_transposed", "unwrap"]
 
 _WEIGHTS = ("weight", "in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight", "weight_ih", "weight_hh")
 _TRANSPOSED = ("Conv1D", "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d")  # by name: transformers is not needed
@@ -73,6 +73,12 @@ def unwrap(model: nn.Module) -> nn.Module:
 def is_kernel(module: nn.Module) -> bool:
     """Whether a module is a convolution."""
     return isinstance(module, _CONVS)
+
+
+def is_transposed(model: nn.Module, name: str) -> bool:
+    """Whether a parameter of the model has its input dimension first."""
+    owner, _, leaf = name.rpartition(".")
+    return type(model.get_submodule(owner)).__name__ in _TRANSPOSED and leaf == "weight"
 
 
 def find_targets(
@@ -141,7 +147,7 @@ def _why_dense(
 def _target(model: nn.Module, name: str, p: nn.Parameter, flow: Flow) -> Target:
     owner, _, leaf = name.rpartition(".")
     module = model.get_submodule(owner)
-    transposed = type(module).__name__ in _TRANSPOSED and leaf == "weight"
+    transposed = is_transposed(model, name)
     shape = (p.shape[1], p.shape[0], *p.shape[2:]) if transposed else tuple(p.shape)
     norm = flow.norm_after.get(owner)
     near = [(owner, "bias"), *(((norm, "weight"), (norm, "bias")) if norm is not None else ())]

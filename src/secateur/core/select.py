@@ -10,7 +10,7 @@ from torch import Tensor
 
 from .errors import DataError
 
-__all__ = ["count_removed", "keep_largest", "keep_within_budget"]
+__all__ = ["count_removed", "keep_largest", "keep_over_layers", "keep_within_budget"]
 
 _SAMPLE = 1 << 18  # values that bracket the threshold of a large selection
 _SMALL = 1 << 20  # below this many values one sort is quicker than a bracket
@@ -139,3 +139,49 @@ def keep_within_budget(sources: Sequence[Source], costs: Sequence[int], sparsity
     keep[order[:count]] = False
     parts = torch.split(keep, [s.numel() for s in scores])
     return [k.view(s().shape).to(s().device) for k, s in zip(parts, sources, strict=True)]
+
+
+def keep_over_layers(
+    sources: Sequence[Source], units: Sequence[int], costs: Sequence[int], sparsity: float, floor: int
+) -> list[Tensor]:
+    """One ranking over all layers: ``keep_largest`` for units of one size, ``keep_within_budget`` for unequal ones.
+
+    Args:
+        sources: one function a layer, which returns the scores of its units.
+        units: how many each layer has.
+        costs: parameters one unit of each layer holds.
+        sparsity: share of all units, or of all parameters, to remove.
+        floor: units that every layer keeps, its best ones, unless more are wanted gone than that leaves.
+
+    Example:
+        >>> a, b = torch.tensor([1.0, 2.0]), torch.tensor([3.0, 4.0])
+        >>> keep_over_layers([lambda: a, lambda: b], [2, 2], [1, 1], 0.5, floor=1)
+        [tensor([False,  True]), tensor([False,  True])]
+    """
+    keep = _ranked(sources, units, costs, sparsity)
+    wanted = [_count_floor(s, k, floor) for s, k in zip(sources, keep, strict=True)]
+    room = sum(w for w, _ in wanted) <= sum(int(k.sum()) for k in keep)
+    if not room or all(kept >= w for w, kept in wanted):
+        return keep
+    return _ranked([_with_floor(s, w) for s, (w, _) in zip(sources, wanted, strict=True)], units, costs, sparsity)
+
+
+def _ranked(sources: Sequence[Source], units: Sequence[int], costs: Sequence[int], sparsity: float) -> list[Tensor]:
+    if len(set(costs)) > 1:
+        return keep_within_budget(sources, costs, sparsity)
+    total = sum(units)
+    return keep_largest(sources, total - count_removed(sparsity, total))
+
+
+def _count_floor(source: Source, keep: Tensor, floor: int) -> tuple[int, int]:
+    """How many units of a layer must stay, and how many did."""
+    kept = int(keep.sum())
+    return (floor, kept) if kept >= floor else (min(floor, int((source() > -math.inf).sum())), kept)
+
+
+def _with_floor(source: Source, floor: int) -> Source:
+    def scores() -> Tensor:
+        found = source()
+        return found.masked_fill(keep_largest([lambda: found], floor)[0], math.inf)
+
+    return scores

@@ -19,7 +19,11 @@ __all__ = ["comparison", "grid"]
 
 
 def grid(
-    start: Experiment, methods: Mapping[str, Mapping[str, Any]], compressions: Iterable[float], seeds: Iterable[int]
+    start: Experiment,
+    methods: Mapping[str, Mapping[str, Any]],
+    compressions: Iterable[float],
+    seeds: Iterable[int],
+    controls: Iterable[str] = (),
 ) -> list[Experiment]:
     """Every method at every compression with every seed, all from the same dense network of that seed.
 
@@ -28,16 +32,21 @@ def grid(
         methods: name of a method → its arguments.
         compressions: parameters / non-zero parameters.
         seeds: seeds of the dense networks.
+        controls: of each of these networks, ``scratch_e`` and the like.
 
     Example:
         >>> len(grid(Experiment(), {"global_magnitude": {}, "random": {}}, (2, 4, 8), (0, 1)))
         12
+        >>> [e.control for e in grid(Experiment(), {"random": {}}, (2,), (0,), controls=("scratch_e",))]
+        [None, 'scratch_e']
     """
+    kinds = (None, *controls)
     return [
-        dc.replace(start, method=name, method_arguments=tuple(arguments.items()), compression=float(c), seed=seed)
+        dc.replace(start, method=name, method_arguments=tuple(arguments.items()), compression=float(c), seed=seed, control=kind)
         for seed in seeds
         for name, arguments in methods.items()
         for c in compressions
+        for kind in kinds
     ]
 
 
@@ -66,7 +75,8 @@ def comparison(outcomes: Sequence[Outcome], root: str | Path, *, title: str, not
 def _name(experiment: Experiment) -> str:
     if experiment.recipe is None:
         return "dense"
-    return experiment.method or f"recipe {experiment.recipe.id}"
+    name = experiment.method or f"recipe {experiment.recipe.id}"
+    return name if experiment.control is None else f"{name}, {experiment.control}"
 
 
 def _point(outcome: Outcome) -> Point:
@@ -75,7 +85,7 @@ def _point(outcome: Outcome) -> Point:
     base: dict[str, Any] = {
         "task": e.task, "model": e.model, "method": name, "seed": e.seed, "id": e.id,
         "target_compression": e.compression or (1.0 if e.recipe is None or r is None else r["compression"]),
-        "control": name == "dense" or (name in METHODS and METHODS[name].control),
+        "control": name == "dense" or e.control is not None or (name in METHODS and METHODS[name].control),
     }  # fmt: skip
     if r is None:
         return Point(**base, error=outcome.error)

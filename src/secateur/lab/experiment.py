@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_type_hints
 
+import torch
 from torch import nn
 
 from ..core.component import build, check_bounds, coerce, param, read_form
@@ -16,13 +17,15 @@ from ..core.errors import RecipeError
 from ..core.files import dump_yaml, read_mapping, to_json
 from ..methods import make
 from ..recipe import Recipe
+from ..schedule import Iterative
 from ..training import Task, Training
 from ..training.data import load_data
 from ..training.models import build_model
 
-__all__ = ["Experiment"]
+__all__ = ["CONTROLS", "Experiment"]
 
 VERSION = 1
+CONTROLS = ("random_reinit", "random_mask", "scratch_e", "scratch_b")
 Options = tuple[tuple[str, Any], ...]
 """Names and plain values, in the order of the names; a mapping is taken as well."""
 
@@ -43,6 +46,10 @@ class Experiment:
         recipe: how it is pruned; None with no method for the dense network itself.
         compression: parameters / non-zero parameters to reach; None for what the recipe says.
         start: prune the trained ``dense`` network, or the ``initial`` one.
+        control: not the pruned network but, with the masks it ended with, a new one trained as the dense network was:
+            ``random_reinit`` drawn as the dense one is, ``random_mask`` the same with as many weights of each layer in random
+            places, ``scratch_e`` drawn with the spread of the smaller network, ``scratch_b`` trained longer, for
+            epochs · MACs_dense / MACs_pruned, at most twice the epochs.
         seed: of initial weights, data order, augmentation and dropout.
 
     Raises:
@@ -65,6 +72,7 @@ class Experiment:
     recipe: Recipe | None = None
     compression: float | None = param(default=None, ge=1)
     start: str = param(default="dense", among=("dense", "initial"))
+    control: str | None = param(default=None, among=CONTROLS)
     seed: int = param(default=0, ge=0)
 
     def __post_init__(self) -> None:
@@ -91,8 +99,8 @@ class Experiment:
         if self.method is None and self.method_arguments:
             raise RecipeError("experiment: method_arguments are a method's; name the method")
         if self.recipe is None:
-            if self.compression is not None or self.start == "initial":
-                raise RecipeError("experiment: compression and start are for pruned networks; give a method or a recipe")
+            if self.compression is not None or self.start == "initial" or self.control is not None:
+                raise RecipeError("experiment: compression, start and control are for pruned networks; give a method or a recipe")
         elif self.recipe.recovery.snapshot_at and not self.trains_first:
             why = "start: initial" if self.start == "initial" else "pretrained"
             raise RecipeError(
@@ -115,8 +123,36 @@ class Experiment:
 
     def dense(self) -> Experiment:
         """The experiment of the dense network this one starts from."""
-        none: dict[str, Any] = {"recipe": None, "method": None, "method_arguments": (), "compression": None, "start": "dense"}
-        return dc.replace(self, **none)
+        none: dict[str, Any] = {"recipe": None, "method": None, "method_arguments": (), "compression": None}
+        return dc.replace(self, **none, start="dense", control=None)
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether one round more is this experiment and that round: what happens in a round must not depend on their number."""
+        recipe = self.recipe
+        if recipe is None or self.control is not None or self.compression is not None:
+            return False
+        schedule, score = recipe.schedule, recipe.score
+        paced = isinstance(schedule, Iterative) and not schedule.even and not recipe.allocation.looks_ahead
+        return paced and "learned" not in score.needs and score.regulariser(torch.ones(1, 1)) is None  # these stop at the end
+
+    def follows(self) -> Experiment | None:
+        """The experiment whose end this one goes on from: a control's own, that with one round less, or the dense one.
+
+        Example:
+            >>> third = Experiment(method="lottery_ticket", method_arguments={"rounds": 3})
+            >>> third.follows().recipe.schedule.rounds, third.follows().follows().follows().recipe
+            (2, None)
+        """
+        recipe = self.recipe
+        if recipe is None:
+            return None
+        if self.control is not None:
+            return dc.replace(self, control=None)
+        if self.goes_on and isinstance(recipe.schedule, Iterative) and recipe.schedule.rounds > 1:
+            fewer = dc.replace(recipe, schedule=dc.replace(recipe.schedule, rounds=recipe.schedule.rounds - 1))
+            return dc.replace(self, recipe=fewer, method_arguments=())
+        return self.dense() if self.start == "dense" else None
 
     def to_dict(self, *, minimal: bool = False) -> dict[str, Any]:
         """The file form: every field, or (``minimal``) only those that differ from their default."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from ..evaluate.latency import compare_latency
 from ..evaluate.macs import count_macs
 from ..training import Task
 
-__all__ = ["check_result", "figures"]
+__all__ = ["check_result", "effective_macs", "figures", "macs_by_name"]
 
 _NUMBER = (int, float)
 _NEEDED: dict[str, Any] = {
@@ -54,11 +55,11 @@ def figures(
     nonzero = {n: int((p != 0).sum()) for n, p in parameters.items()}
     total = sum(p.numel() for p in parameters.values())
     example = next(task.batches(task.data.test, 1))[0]
-    per_weight = dense["macs_by_name"] if dense is not None else _macs(model, example)
+    per_weight = dense["macs_by_name"] if dense is not None else macs_by_name(model, example)
     macs = None if per_weight is None else sum(per_weight.values())
     left = None
     if per_weight is not None:
-        left = sum(round(m * nonzero[n] / parameters[n].numel()) if n in parameters else m for n, m in per_weight.items())
+        left = effective_macs(per_weight, {n: (nonzero[n], p.numel()) for n, p in parameters.items()})
     with torch.inference_mode():
         timed = compare_latency({"dense": lambda: original(example), "pruned": lambda: model(example)}, seconds=0.1).latencies
     return {
@@ -101,7 +102,21 @@ def check_result(found: dict[str, Any]) -> str | None:
     return None if whole else "'layers' is not a list of name, total, non-zero"
 
 
-def _macs(model: nn.Module, example: Any) -> dict[str, int] | None:
+def effective_macs(per_weight: Mapping[str, int], left: Mapping[str, tuple[int, int]]) -> int:
+    """Multiply-adds that meet a weight that is left.
+
+    Args:
+        per_weight: the dense network's multiply-adds by parameter or operation.
+        left: parameter name → how many of its entries are left, and of how many.
+
+    Example:
+        >>> effective_macs({"fc.weight": 100, "attention:matmul": 7}, {"fc.weight": (1, 4)})
+        32
+    """
+    return sum(round(m * left[n][0] / left[n][1]) if n in left else m for n, m in per_weight.items())
+
+
+def macs_by_name(model: nn.Module, example: Any) -> dict[str, int] | None:
     """Multiply-adds by parameter; None for a model that cannot be traced."""
     try:
         with warnings.catch_warnings():

@@ -42,32 +42,46 @@ def run_all(
     workers: int | None = None,
     told: Callable[[Outcome], None] | None = None,
 ) -> list[Outcome]:
-    """Run experiments side by side, one thread each, dense networks first; a run that fails costs only itself.
+    """Run experiments side by side, one thread each; a run that fails costs only itself.
+
+    Dense networks are first, then pruned ones (of several numbers of rounds the highest, which does the others), then controls.
 
     In a script, call it under ``if __name__ == "__main__":``, since the workers import the script.
 
     Args:
-        experiments: what to run; the dense networks they start from are added.
+        experiments: what to run; the dense networks they start from are added, and the pruned networks of controls.
         root: folder of all runs.
         data: where to look for data sets first.
         workers: processes; None for one a core. With 1 everything runs in this process.
         told: called with each outcome as it comes.
 
     Returns:
-        One outcome an experiment, in the order given; those of added dense networks follow.
+        One outcome an experiment, in the order given; those of added networks follow.
     """
-    starts = {e.dense().id: e.dense() for e in experiments}
-    dense = [e for e in starts.values() if e not in experiments]
-    everything = (*experiments, *dense)
+    bases = {b.id: b for e in experiments if e.control is not None and (b := e.follows()) is not None}
+    starts = bases | {e.dense().id: e.dense() for e in experiments}
+    everything = (*experiments, *(e for e in starts.values() if e not in experiments))
+    turns = _turns(everything)
     found: dict[str, Outcome] = {}
-    for pruned in (False, True):
-        jobs = {e.id: e for e in everything if (e.recipe is not None) == pruned}
+    for turn in sorted(set(turns.values())):
+        jobs = {e.id: e for e in everything if turns[e.id] == turn}
         lost = {i: error for i, e in jobs.items() if (error := _lost(e, found)) is not None}
         for outcome in _outcomes(functools.partial(_one, root=root, data=data), jobs, lost, workers or os.cpu_count() or 1):
             found[outcome.experiment.id] = outcome
             if told is not None:
                 told(outcome)
     return [dc.replace(found[e.id], experiment=e) for e in everything]  # equal runs may have different labels
+
+
+def _turns(everything: Sequence[Experiment]) -> dict[str, int]:
+    """When an experiment has its turn: 0 dense, 1 pruned, 2 what then is done already, or has what it needs."""
+    done = set()
+    for e in everything:
+        earlier = e.follows() if e.control is None else None
+        while earlier is not None:
+            done.add(earlier.id)
+            earlier = earlier.follows()
+    return {e.id: 0 if e.recipe is None else 1 if e.control is None and e.id not in done else 2 for e in everything}
 
 
 def _lost(experiment: Experiment, found: dict[str, Outcome]) -> str | None:

@@ -23,7 +23,10 @@ VERSION = 1
 
 
 class RunFolder:
-    """One run's files: ``experiment.yaml``, ``checkpoint.pt`` while it runs, then ``result.json`` and ``model.safetensors``.
+    """One run's files.
+
+    ``experiment.yaml``, ``checkpoint.pt`` while it runs, then ``result.json``, ``model.safetensors`` and, of a pruned network,
+    ``pruner.pt``: its masks, and what a next round needs.
 
     Args:
         root: the folder of all runs.
@@ -105,19 +108,19 @@ class RunFolder:
                 raise RunError(f"{path!r} is corrupt ({complaint}); delete it to run the experiment again")
         return found
 
-    def save_checkpoint(self, state: dict[str, Any]) -> None:
-        """Write what resuming needs."""
+    def save_checkpoint(self, state: dict[str, Any], name: str = "checkpoint") -> None:
+        """Write ``name.pt``: what resuming needs, or going on from the finished run."""
         buffer = io.BytesIO()  # torch.save hides a full disk behind an error of its own
         torch.save({"version": VERSION, "id": self.path.name, **state}, buffer)
-        with atomic_write(self.path / "checkpoint.pt") as f:
+        with atomic_write(self.path / f"{name}.pt") as f:
             f.write(buffer.getbuffer())
 
-    def load_checkpoint(self) -> dict[str, Any] | None:
+    def load_checkpoint(self, name: str = "checkpoint") -> dict[str, Any] | None:
         """Read it back without unpickling anything but tensors and plain values; None when there is none or it is unreadable.
 
         A checkpoint that cannot be read costs the work since the start, never a wrong result.
         """
-        path = self.path / "checkpoint.pt"
+        path = self.path / f"{name}.pt"
         try:
             with zipfile.ZipFile(path) as archive:  # torch does not look at the checksums
                 whole = archive.testzip() is None
@@ -126,6 +129,20 @@ class RunFolder:
             return None
         mine = isinstance(state, dict) and (state.get("version"), state.get("id")) == (VERSION, self.path.name)
         return state if mine else None
+
+    def load_pruner(self) -> dict[str, Any]:
+        """The state of the pruner that the run ended with.
+
+        Raises:
+            RunError: it is not there (an older release kept none), or corrupt.
+        """
+        found = self.load_checkpoint("pruner")
+        if found is None:
+            raise RunError(
+                f"{str(self.path / 'pruner.pt')!r} is missing or corrupt, and another run goes on from it; delete the folder to "
+                "have it run again"
+            )
+        return dict(found["pruner"])
 
     def drop_checkpoint(self) -> None:
         """Remove it once the result is written."""

@@ -6,7 +6,7 @@ from ..allocation import Uniform
 from ..recipe import Recipe
 from ..recovery import Finetune
 from ..schedule import OneShot
-from ..score import Gradient
+from ..score import Snip
 from ..structure import Weights
 from ._registry import method
 
@@ -33,7 +33,7 @@ def layer_gradient(*, sparsity: float = 0.9, epochs: float = 10.0, learning_rate
     """
     return Recipe(
         structure=Weights(),
-        score=Gradient(),
+        score=Snip(),
         allocation=Uniform(),
         schedule=OneShot(sparsity=sparsity),
         recovery=Finetune(epochs=epochs, learning_rate=learning_rate),

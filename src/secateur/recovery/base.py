@@ -20,6 +20,9 @@ class Recovery(Component, axis="recovery"):
     restarts: ClassVar[bool] = False
     """Whether training starts over after each pruning, so that optimizer state is dropped."""
 
+    needs: ClassVar[frozenset[str]] = frozenset()
+    """``{"input_moment"}`` where it refits the survivors: the pruner collects it from its data at each event."""
+
     @property
     def snapshot_at(self) -> int | None:
         """The step of the first training at which the pruner must keep a copy of the model, or None."""
@@ -38,6 +41,16 @@ class Recovery(Component, axis="recovery"):
     def check(self, model: nn.Module) -> None:
         """Refuse a model this recovery cannot treat, before any work is done."""
         return
+
+    def refit(self, weight: Tensor, mask: Tensor, moment: Tensor) -> Tensor:
+        """The values of a weight that has just lost some, for recoveries that need ``"input_moment"``.
+
+        Args:
+            weight: as it was before this event, output dimension first.
+            mask: what is left of it, same shape.
+            moment: Σ x xᵀ of what its rows read, ``[groups, n, n]``.
+        """
+        return weight
 
     def restore(self, model: nn.Module, snapshot: Mapping[str, Tensor] | None) -> None:
         """Set the survivors' values after a pruning (the pruner applies the masks afterwards).

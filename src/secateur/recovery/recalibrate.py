@@ -12,7 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..core.errors import DataError, ModelError
 from ..core.layers import unwrap
-from ..core.statistics import Loss, _to_device
+from ..core.statistics import Loss, run_batch, to_device
 
 __all__ = ["batch_norms", "recalibrate_"]
 
@@ -106,19 +106,8 @@ def _only_norms_train(model: nn.Module, norms: Sequence[_BatchNorm]) -> Iterator
 def _run(model: nn.Module, batches: Iterable[Any], examples: int, loss: Loss | None) -> int:
     device, seen = next(t.device for t in (*model.parameters(), *model.buffers())), 0
     for given in batches:
-        batch = _to_device(given, device)
-        inputs = batch[0] if isinstance(batch, Sequence) and not isinstance(batch, str) and batch else batch
-        if loss is not None:
-            loss(model, batch)
-        elif isinstance(batch, Mapping):
-            model(**batch)
-        elif isinstance(inputs, Tensor):
-            model(inputs)
-        else:
-            raise DataError(
-                f"no way is known to run the model on a batch of type {type(given).__name__}; batches are (inputs, labels), a "
-                "mapping the model takes, or a tensor; otherwise pass loss=lambda model, batch: ..."
-            )
+        batch = to_device(given, device)
+        run_batch(model, batch, loss)
         seen += _size(batch)
         if seen >= examples:
             break

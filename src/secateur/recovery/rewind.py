@@ -18,7 +18,8 @@ __all__ = ["Rewind"]
 class Rewind(Restart):
     """The survivors go back to the values they had at step k of the first, dense training: θ ← m ⊙ θ_k.
 
-    Everything in the ``state_dict`` goes back, batch-norm statistics included, and training resumes at step k.
+    Everything in the ``state_dict`` goes back, batch-norm scales, shifts and statistics included. Training resumes at step k of
+    the learning-rate schedule, with an optimizer that starts anew: its momentum at step k is not kept, in any round.
 
     Args:
         to: k, optimizer steps of the first training; 0 is the initialisation.

@@ -32,6 +32,15 @@ class Schedule(Component, axis="schedule"):
     def at(self, sparsity: float) -> Self:
         """The same schedule, ending at another sparsity."""
 
+    def passes(self, now: float, sparsity: float) -> tuple[float, ...]:
+        """The sparsities that one pruning event goes through, with scores taken anew at each; the last is the one wanted.
+
+        Args:
+            now: the sparsity before the event.
+            sparsity: the sparsity wanted.
+        """
+        return (sparsity,)
+
     def at_step(self, t: int) -> float | None:
         """The sparsity to prune to after t optimizer steps, or None when nothing happens then."""
         return None

@@ -17,8 +17,18 @@ class Score(Component, axis="score"):
     """A number a weight: the larger, the more the weight matters."""
 
     needs: ClassVar[frozenset[str]] = frozenset()
-    """What it must be told beyond the weight: ``"gradient"``, or ``"example_gradient"`` for the gradient of one example at a
-    time, over which the scores of units are averaged. The pruner collects it once, or refuses at the start."""
+    """What it must be told beyond the weight: ``"gradient"``, ``"squared_gradient"``, ``"hessian_gradient"``,
+    ``"synaptic_flow"`` or ``"input_moment"``, which are fields of ``Statistics``; or ``"example_gradient"`` for the gradient
+    of one example at a time, over which the scores of units are averaged. The pruner collects it once an event, or refuses
+    at the start."""
+
+    directed: ClassVar[bool] = False
+    """Whether scores may be negative, so that what squares them, or takes their absolute value, would mix up their order."""
+
+    @property
+    def divisor(self) -> float:
+        """What the model's output is divided by while H·g is collected."""
+        return 1.0
 
     def regulariser(self, weight: Tensor) -> Tensor | None:
         """What training is to keep small so that this score tells more, differentiable in the weight; None for nothing."""

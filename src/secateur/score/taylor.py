@@ -16,7 +16,7 @@ __all__ = ["Taylor"]
 
 @component
 class Taylor(Score):
-    """As ``Gradient``, one example at a time: a unit's score is the mean over examples of its pooled w·∂L/∂w.
+    """As ``Snip``, one example at a time: a unit's score is the mean over examples of its pooled w·∂L/∂w.
 
     Over a whole data set the gradients of a trained network all but cancel; those of single examples do not. Two forms
     for units: √Σ(w·g)² of weights one by one (``reduce="l2"``), and |Σ w·g| of the unit as one (``signed``, with

@@ -53,6 +53,9 @@ def _check_counts(schedule: Schedule, steps: int, rounds: int) -> None:
             schedule,
             f"ends its {kind} at {values[-1]!r}, and not at {schedule.final!r}",
         )
+    passes = schedule.passes(0.0, schedule.final)
+    claim(passes[-1] == schedule.final, schedule, f"ends the passes of an event at {passes[-1]!r}, and not at what was wanted")
+    claim(list(passes) == sorted(passes) and passes[0] >= 0, schedule, f"goes down over the passes of an event: {passes}")
     claim(schedule.at_round(0) is None, schedule, "has a sparsity for round 0, which is the dense one")
     if "rounds" in schedule.counts:
         gaps = [schedule.at_round(r) is None for r in range(1, len(by_round) + 1)]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -25,18 +28,17 @@ def check_score(given: type[Score] | Score, *, scale_invariant: bool = True) -> 
         AssertionError: a sentence that says what does not hold.
 
     Example:
-        >>> from secateur.score import Gradient
-        >>> check_score(Gradient)
+        >>> from secateur.score import Snip
+        >>> check_score(Snip)
     """
     score = instance(given, Score)
     check_component(score)
     for shape in ((7, 9), (6, 5, 3, 3)):
-        g = torch.Generator().manual_seed(1)
-        weight, gradient = torch.randn(shape, generator=g), torch.randn(shape, generator=g)
+        weight = torch.randn(shape, generator=torch.Generator().manual_seed(1))
         for dtype in (torch.float32, torch.float64):
-            _check_once(score, weight.to(dtype), gradient.to(dtype), scale_invariant)
+            _check_once(score, weight.to(dtype), scale_invariant)
         for half in (torch.float16, torch.bfloat16):  # weights come in float32 then, gradients as they are
-            found = score(weight.to(half).float(), Statistics(name="w", gradient=gradient.to(half)))
+            found = score(weight.to(half).float(), _all_there_is(weight, half))
             claim(bool(found.isfinite().all()), score, f"gives scores that are not finite when the model is in {half}")
     if score.needs:
         bare = Statistics(name="w")
@@ -45,16 +47,26 @@ def check_score(given: type[Score] | Score, *, scale_invariant: bool = True) -> 
         )
 
 
-def _check_once(score: Score, weight: Tensor, gradient: Tensor, scale_invariant: bool) -> None:
-    statistics, before, generator = Statistics(name="w", gradient=gradient), weight.clone(), torch.random.get_rng_state()
+def _all_there_is(weight: Tensor, dtype: torch.dtype, turn: Callable[[Tensor], Tensor] = lambda t: t) -> Statistics:
+    """Random evidence of every kind for a weight."""
+    g = torch.Generator().manual_seed(2)
+    known: dict[str, Any] = {n: turn(torch.randn(weight.shape, generator=g).to(dtype)) for n in ("gradient", "hessian_gradient")}
+    known |= {n: turn(torch.rand(weight.shape, generator=g).to(dtype)) for n in ("squared_gradient", "synaptic_flow")}
+    inputs = torch.randn(200, weight[0].numel(), generator=g, dtype=torch.float64)
+    known["learned"] = turn(torch.randn(weight.shape, generator=g).to(dtype))
+    return Statistics(name="w", input_moment=(inputs.T @ inputs)[None], **known)
+
+
+def _check_once(score: Score, weight: Tensor, scale_invariant: bool) -> None:
+    statistics = _all_there_is(weight, weight.dtype)
+    before, generator = weight.clone(), torch.random.get_rng_state()
     found = score(weight, statistics)
     claim(found.shape == weight.shape, score, f"gives scores of shape {list(found.shape)} for weights of {list(weight.shape)}")
     claim(found.is_floating_point() and bool(found.isfinite().all()), score, "gives scores that are not finite numbers")
     claim(torch.equal(weight, before), score, "changes the weights it scores")
     claim(torch.equal(found, score(weight, statistics)), score, "answers otherwise when asked again")
     claim(torch.equal(generator, torch.random.get_rng_state()), score, "draws from the global generator: seed one of your own")
-    turned = Statistics(name="w", gradient=_relaid(gradient))
-    other = score(_relaid(weight), turned)  # sums differ in the last bit between layouts
+    other = score(_relaid(weight), _all_there_is(weight, weight.dtype, _relaid))  # sums differ in the last bit between layouts
     claim(torch.allclose(found, other), score, "answers otherwise for the same weights laid out otherwise")
     if scale_invariant:
         claim(same_ranking(found, score(weight * 4, statistics)), score, "ranks weights otherwise when all of them quadruple")

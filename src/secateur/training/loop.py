@@ -30,6 +30,8 @@ class Progress:
         history: figures after each pass.
         best: least validation loss so far, for early stopping.
         waited: evaluations since then.
+        best_step: the step of that loss.
+        best_weights: the ``state_dict`` of that step, where ``validate_every`` asks for the early-stop criterion.
     """
 
     step: int = 0
@@ -39,6 +41,8 @@ class Progress:
     history: list[dict[str, float]] = dc.field(default_factory=list)
     best: float = math.inf
     waited: int = 0
+    best_step: int = 0
+    best_weights: dict[str, Tensor] | None = None
 
 
 Keep = Callable[[int, Callable[[], Progress]], None]
@@ -68,11 +72,11 @@ def fit(
         pruner: stepped after every optimizer step.
         seed: of the data order, of augmentation and of dropout.
         start: the step to begin at (a rewound training resumes its schedule there).
-        progress: where an interrupted training was; None starts a new one.
+        progress: where the training is, kept up to date; without its ``rng``, or when None, a new training starts.
         keep: called after every step, see ``Keep``.
 
     Returns:
-        Per pass: step, learning rate, training loss, and the validation figures.
+        Per evaluation (one a pass, or ``validate_every``): step, learning rate, training loss, and the validation figures.
 
     Raises:
         DataError: the loss is no longer a number.
@@ -80,10 +84,10 @@ def fit(
         RecipeError: this machine does not have the mixed precision.
     """
     loop = _Loop(model, task, settings, pruner, seed, progress or Progress(step=start))
-    if progress is None:
+    if progress is None or progress.rng is None:
         rank = loop.accelerator.process_index
         torch.manual_seed(mix_seeds(seed, 1, rank) if rank else mix_seeds(seed, 1))  # ranks drop different neurons
-    elif progress.rng is not None:
+    else:
         torch.set_rng_state(progress.rng)
     try:
         loop.run(keep)
@@ -102,17 +106,19 @@ class _Loop:
         self.accelerator = _accelerator(settings)
         self.own_forward = vars(model).get("forward")  # mixed precision puts a wrapper there
         self.prepared, self.optimizer = self.accelerator.prepare(model, settings.make_optimizer(model))
-        if at.optimizer is not None:
-            self.optimizer.load_state_dict(at.optimizer)
         if pruner is not None:
             pruner.watch(self.optimizer)
+        self.shares = [g["lr"] / settings.learning_rate for g in self.optimizer.param_groups]  # what scores learn has its own
+        if at.optimizer is not None:
+            self.optimizer.load_state_dict(at.optimizer)
 
     def run(self, keep: Keep | None) -> None:
         """Every step that is left; ``keep`` after each."""
         self.prepared.train()
         for inputs, targets, share in self.batches():
             self.step(inputs, targets, share)
-            if (self.at.step % self.per_epoch == 0 or self.at.step == self.steps) and self.finish_pass():
+            due = self.at.step % (self.settings.validate_every or self.per_epoch) == 0 or self.at.step == self.steps
+            if due and self.validate():
                 break
             if keep is not None:
                 keep(self.at.step, self.snapshot)
@@ -140,8 +146,8 @@ class _Loop:
 
     def step(self, inputs: Tensor, targets: Tensor, share: float) -> None:
         """One optimizer step, and the pruner's."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.settings.rate(self.at.step, self.steps)
+        for group, share in zip(self.optimizer.param_groups, self.shares, strict=True):
+            group["lr"] = share * self.settings.rate(self.at.step, self.steps)
         loss = self.task.loss(self.prepared, (inputs, targets)) * share
         penalty = 0.0 if self.pruner is None else self.pruner.penalty()
         self.accelerator.backward(loss + penalty)
@@ -157,7 +163,7 @@ class _Loop:
         self.at.losses.append(value)
         self.at.step += 1
 
-    def finish_pass(self) -> bool:
+    def validate(self) -> bool:
         """Evaluate on the validation split; whether to stop early."""
         at = self.at
         if self.accelerator.num_processes > 1:  # each rank's batch norm saw other examples; the first rank's counts
@@ -168,8 +174,11 @@ class _Loop:
         row = {"step": at.step, "rate": rate, "train_loss": sum(at.losses) / len(at.losses)}
         at.losses = []
         at.history.append({**row, **{f"validation_{k}": v for k, v in found.items()}})
-        at.waited = 0 if found["loss"] < at.best else at.waited + 1
-        at.best = min(at.best, found["loss"])
+        at.waited += 1
+        if found["loss"] < at.best:
+            at.best, at.best_step, at.waited = found["loss"], at.step, 0
+            if self.settings.validate_every is not None:
+                at.best_weights = {n: v.detach().clone() for n, v in self.model.state_dict().items()}
         return self.settings.patience is not None and at.waited >= self.settings.patience
 
     def snapshot(self) -> Progress:

@@ -32,6 +32,8 @@ class Training:
         clip: largest gradient norm; None for no limit.
         augment: vary the training inputs, where the data set says how.
         patience: evaluations on the validation split without improvement after which to stop; None never stops early.
+        validate_every: optimizer steps between evaluations on the validation split, and the early-stop criterion is then
+            followed: the step of least validation loss, with the weights of that step; None evaluates once a pass.
         mixed_precision: ``no``, ``fp16`` or ``bf16``.
 
     Example:
@@ -52,6 +54,7 @@ class Training:
     clip: float | None = param(default=None, gt=0)
     augment: bool = True
     patience: int | None = param(default=None, ge=1)
+    validate_every: int | None = param(default=None, ge=1)
     mixed_precision: str = param(default="no", among=("no", "fp16", "bf16"))
 
     def __post_init__(self) -> None:

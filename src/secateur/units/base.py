@@ -14,13 +14,16 @@ from ..core.layers import Layer
 from ..core.statistics import Statistics
 from ..recipe import Recipe
 
-__all__ = ["Choice", "Gradients", "Pool", "Units"]
+__all__ = ["Choice", "Found", "Gradients", "Pool", "Units"]
 
 Choice = Mapping[str, Tensor]
 """Layer or group name → one boolean a unit, True stays; or parameter name → one a weight."""
 
 Gradients = Mapping[str, Tensor]
 """Parameter name → gradient, shaped as the parameter."""
+
+Found = Mapping[str, Gradients]
+"""Field of ``Statistics`` → what was collected for it, by parameter name."""
 
 Pool = Callable[[str], Tensor]
 """Layer or group name → the score of each unit."""
@@ -71,13 +74,26 @@ class Units(ABC):
         """How many of these are gone."""
 
     @abstractmethod
-    def pool(self, name: str, event: int, gradients: Gradients) -> Tensor:
+    def pool(self, name: str, event: int, found: Found) -> Tensor:
         """The score of each unit of a layer or group from the scores of its weights."""
 
-    def scores(self, weight: Tensor, name: str, event: int, gradient: Tensor | None) -> Tensor:
-        """The recipe's scores of some weights, in single precision at least."""
-        weight = weight.float() if weight.dtype in (torch.float16, torch.bfloat16) else weight
-        return self.recipe.score(weight, Statistics(name=name, event=event, gradient=gradient))
+    def scores(self, name: str, event: int, found: Found, turn: Callable[[Tensor], Tensor] = lambda t: t) -> Tensor:
+        """The recipe's scores of a parameter's weights, in single precision at least.
+
+        Args:
+            name: the parameter.
+            event: how many times the model was pruned before.
+            found: what was collected for the score.
+            turn: puts the output dimension first, in the weight and in what is shaped as it.
+        """
+        weight = self.parameter(name).detach()
+        known = {
+            field: values[name] if values[name].shape != weight.shape else turn(values[name])
+            for field, values in found.items()
+            if name in values
+        }
+        weight = turn(weight.float() if weight.dtype in (torch.float16, torch.bfloat16) else weight)
+        return self.recipe.score(weight, Statistics(name=name, event=event, **known))
 
     @abstractmethod
     def layers(self, pool: Pool) -> list[Layer]:
@@ -86,6 +102,10 @@ class Units(ABC):
     @abstractmethod
     def settled(self, keep: Choice, layers: list[Layer]) -> dict[str, Tensor]:
         """An allocation's choice, made one that can be: what is gone stays gone, widths are rounded."""
+
+    def reset(self) -> None:
+        """All units are there again."""
+        self.masks = {}
 
     @abstractmethod
     def remove(self, keep: Choice) -> None:

@@ -17,7 +17,7 @@ from ..core.layers import Layer
 from ..recipe import Recipe
 from ..structure import Layers
 from ..structure.base import pool as pooled
-from .base import Choice, Gradients, Pool, Units
+from .base import Choice, Found, Pool, Units
 from .facts import is_scale
 
 if TYPE_CHECKING:
@@ -96,15 +96,15 @@ class BranchUnits(Units):
         """What those that are gone owned."""
         return int(self._costs[~self.alive[BRANCHES]].sum())
 
-    def pool(self, name: str, event: int, gradients: Gradients) -> Tensor:
+    def pool(self, name: str, event: int, found: Found) -> Tensor:
         """One number a branch."""
-        return torch.stack([self._score(b, event, gradients) for b in self.branches])
+        return torch.stack([self._score(b, event, found) for b in self.branches])
 
-    def _score(self, branch: Branch, event: int, gradients: Gradients) -> Tensor:
+    def _score(self, branch: Branch, event: int, found: Found) -> Tensor:
         members = self._scored(branch)
         if not members:
             raise ModelError(f"the branch {branch.name!r} has no {self.structure.members} to be scored on")
-        scores = [self.scores(self.parameter(p).detach(), p, event, gradients.get(p)) for p in members]
+        scores = [self.scores(p, event, found) for p in members]
         return pooled(torch.stack([self.structure.member(s) for s in scores]), self.structure.across).cpu()
 
     def layers(self, pool: Pool) -> list[Layer]:

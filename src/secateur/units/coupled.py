@@ -20,17 +20,17 @@ from ..core.layers import Layer
 from ..core.select import keep_largest
 from ..recipe import Recipe
 from ..structure import Coupled
-from .base import Choice, Gradients, Pool, Units
+from .base import Choice, Found, Pool, Units
 from .facts import couplings, is_scale
 
 if TYPE_CHECKING:
     from ..graph.groups import Group, Groups, Member
 
-__all__ = ["GroupUnits"]
+__all__ = ["GroupUnits", "Place"]
 
 
 @dataclass(frozen=True, eq=False)
-class _Place:
+class Place:
     """A parameter's dimension in which units own indices.
 
     Args:
@@ -88,10 +88,10 @@ class GroupUnits(Units):
         parameters = dict(model.named_parameters())
         facts = couplings(model, groups)
         self._check_patterns(groups, facts)
-        self._places: dict[str, list[_Place]] = {}
+        self.places: dict[str, list[Place]] = {}
         modules = dict(model.named_modules())
         for g in groups.prunable:
-            self._places[g.name] = [_place(m, g.units, modules) for m in g.members if m.parameter in parameters]
+            self.places[g.name] = [_place(m, g.units, modules) for m in g.members if m.parameter in parameters]
         self.dense = {g.name: why for g in groups if (why := self._why_dense(g, facts[g.name], groups)) is not None}
         self._uncross(groups)
         self.targets = {g.name: facts[g.name] for g in groups if g.name not in self.dense}
@@ -99,8 +99,8 @@ class GroupUnits(Units):
             told = "; ".join(f"{n}: {r}" for n, r in list(self.dense.items())[:5]) or "it has none"
             raise ModelError(f"structure {recipe.structure.name!r} fits no coupled group of this model: {told}")
         self.alive = {n: torch.ones(t.units, dtype=torch.bool) for n, t in self.targets.items()}
-        self._costs = {n: self._cost(n) for n in self.targets}
-        self._masked = sorted({p.parameter for n in self.targets for p in self._places[n]})
+        self.costs = {n: self._cost(n) for n in self.targets}
+        self._masked = sorted({p.parameter for n in self.targets for p in self.places[n]})
 
     # ---------------------------------------------------------------- which groups
 
@@ -150,18 +150,18 @@ class GroupUnits(Units):
             else:
                 taken.add(g.name)
 
-    def _chosen(self, name: str) -> list[_Place]:
+    def _chosen(self, name: str) -> list[Place]:
         """The places on whose weights a group is scored."""
         roles = {"producers": ("producer", "both"), "consumers": ("consumer", "both"), "scales": ("scale",)}
         wanted = roles.get(self.structure.members)
-        return [p for p in self._places[name] if wanted is None or p.role in wanted]
+        return [p for p in self.places[name] if wanted is None or p.role in wanted]
 
     # ---------------------------------------------------------------- what they hold
 
     def _cost(self, name: str) -> Tensor:
         """Parameters each unit owns: what makes it, and what travels with it."""
         cost = torch.zeros(self.targets[name].units, dtype=torch.long)
-        for p in self._places[name]:
+        for p in self.places[name]:
             if p.role != "consumer":
                 parameter = self.parameter(p.parameter)
                 cost += p.counts * (parameter.numel() // parameter.shape[p.dim])
@@ -180,23 +180,22 @@ class GroupUnits(Units):
     @property
     def prunable(self) -> int:
         """What the units own."""
-        return sum(int(c.sum()) for c in self._costs.values())
+        return sum(int(c.sum()) for c in self.costs.values())
 
     @property
     def removed(self) -> int:
         """What the units that are gone owned."""
-        return sum(int(c[~self.alive[n]].sum()) for n, c in self._costs.items())
+        return sum(int(c[~self.alive[n]].sum()) for n, c in self.costs.items())
 
     # ---------------------------------------------------------------- choosing
 
-    def pool(self, name: str, event: int, gradients: Gradients) -> Tensor:
+    def pool(self, name: str, event: int, found: Found) -> Tensor:
         """One number a unit, over the members that the structure names."""
-        return self.structure.combine([self._pooled(p, event, gradients) for p in self._chosen(name)])
+        return self.structure.combine([self._pooled(p, event, found) for p in self._chosen(name)])
 
-    def _pooled(self, place: _Place, event: int, gradients: Gradients) -> Tensor:
-        weight, dim = place.turned(self.parameter(place.parameter).detach())
-        gradient = place.turned(gradients[place.parameter])[0] if place.parameter in gradients else None
-        scores = self.scores(weight, place.parameter, event, gradient)
+    def _pooled(self, place: Place, event: int, found: Found) -> Tensor:
+        scores = self.scores(place.parameter, event, found, lambda t: place.turned(t)[0])
+        dim = int(place.role == "consumer" and scores.ndim > 1)
         scores = scores.movedim(dim, 0).flatten(1) if scores.ndim > 1 else scores[:, None]
         table = place.table.to(scores.device)
         there = None if place.there is None else place.there.to(scores.device).repeat_interleave(scores.shape[1], 1)
@@ -206,12 +205,12 @@ class GroupUnits(Units):
         """One a group; the best of its units must stay."""
         layers = []
         for name, facts in self.targets.items():
-            first = self._places[name][0]
+            first = self.places[name][0]
             weight = first.turned(self.parameter(first.parameter).detach())[0]
             mask = self.masks.get(first.parameter)
             mask = None if mask is None else first.turned(mask)[0]
             score = functools.cache(functools.partial(self._final, name, pool))
-            cost = max(1, round(int(self._costs[name].sum()) / facts.units))
+            cost = max(1, round(int(self.costs[name].sum()) / facts.units))
             layers.append(Layer(name=name, weight=weight, mask=mask, score=score, units=facts.units, cost=cost))
         return layers
 
@@ -241,6 +240,11 @@ class GroupUnits(Units):
         """The first few of each group."""
         return {n: a & (a.cumsum(0) <= self.structure.least(int(a.sum()))) for n, a in self.alive.items()}
 
+    def reset(self) -> None:
+        """All units are there."""
+        super().reset()
+        self.alive = {n: torch.ones_like(a) for n, a in self.alive.items()}
+
     def remove(self, keep: Choice) -> None:
         """The other units are gone from now on."""
         self.alive = {n: self.alive[n] & keep[n] for n in self.targets}
@@ -250,7 +254,7 @@ class GroupUnits(Units):
         """The masks of a choice: what the other units own or are read by goes, in whichever groups a parameter is."""
         masks = {n: torch.ones(self.parameter(n).shape, dtype=torch.bool, device=self.parameter(n).device) for n in self._masked}
         for name in self.targets:
-            for p in self._places[name]:
+            for p in self.places[name]:
                 mask = masks[p.parameter]
                 mask.index_fill_(p.dim, p.of(~keep[name]).to(mask.device), False)
         return masks
@@ -289,7 +293,7 @@ class GroupUnits(Units):
             self.remove(self.alive)
 
 
-def _place(member: Member, units: int, modules: Mapping[str, nn.Module]) -> _Place:
+def _place(member: Member, units: int, modules: Mapping[str, nn.Module]) -> Place:
     counts = np.diff(member.starts)
     role = "scale" if member.role == "carrier" and is_scale(modules, member.parameter) else member.role
     if counts.min() == counts.max():
@@ -298,4 +302,4 @@ def _place(member: Member, units: int, modules: Mapping[str, nn.Module]) -> _Pla
         there = torch.from_numpy(np.arange(counts.max())[None] < counts[:, None])
         table = torch.zeros(there.shape, dtype=torch.long)
         table[there] = torch.from_numpy(member.indices.copy())
-    return _Place(member.parameter, member.dim, role, table, there)
+    return Place(member.parameter, member.dim, role, table, there)

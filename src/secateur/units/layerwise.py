@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ..core.errors import ModelError
 from ..core.layers import Layer, Target, find_targets
 from ..recipe import Recipe
-from .base import Choice, Gradients, Pool, Units
+from .base import Choice, Found, Pool, Units
 
 __all__ = ["LayerUnits"]
 
@@ -71,11 +71,10 @@ class LayerUnits(Units):
         """With the output dimension first."""
         return tensor.transpose(0, 1) if name in self.targets and self.targets[name].transposed else tensor
 
-    def pool(self, name: str, event: int, gradients: Gradients) -> Tensor:
+    def pool(self, name: str, event: int, found: Found) -> Tensor:
         """The structure's units of the weights' scores; −inf for units that are gone."""
-        weight, mask = self._seen(name)
-        gradient = self.oriented(name, gradients[name]) if name in gradients else None
-        return self.recipe.structure.units(self.scores(weight, name, event, gradient), mask)
+        scores = self.scores(name, event, found, functools.partial(self.oriented, name))
+        return self.recipe.structure.units(scores, self._seen(name)[1])
 
     def layers(self, pool: Pool) -> list[Layer]:
         """One a target; scores are found when they are asked for."""
@@ -104,12 +103,19 @@ class LayerUnits(Units):
 
     def masks_for(self, keep: Choice) -> dict[str, Tensor]:
         """The masks of a choice and of what was gone before."""
-        masks = dict(self.masks)
+        before = self.masks
+        return {**before, **{n: m & before[n] if n in before else m for n, m in self._spread(keep).items()}}
+
+    def replace(self, keep: Choice) -> None:
+        """Keep these units, also where they were gone before: the one way to masks that are not nested."""
+        self.masks.update(self._spread(keep))
+
+    def _spread(self, keep: Choice) -> dict[str, Tensor]:
+        """The masks of a choice alone."""
+        masks: dict[str, Tensor] = {}
         for name, target in self.targets.items():
             mask = self.oriented(name, self.recipe.structure.spread(keep[name], target.shape))
-            for n in self._names(target):
-                found, before = (mask if n == name else keep[name]), self.masks.get(n)
-                masks[n] = found.contiguous() if before is None else found & before
+            masks |= {n: (mask if n == name else keep[name]).contiguous() for n in self._names(target)}
         return masks
 
     def left(self, keep: Choice) -> dict[str, int]:

@@ -1,0 +1,257 @@
+"""One run under way: what is trained, pruned and recovered, and how it goes on after it was stopped."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses as dc
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..codec import load
+from ..core.errors import ModelError, RecipeError, RunError
+from ..goal import Compression
+from ..pruner import Pruner
+from ..recovery import Finetune, Reinitialize
+from ..schedule import DropGrow
+from ..training import Progress, Task, Training, fit
+from ..training.loop import mix_seeds
+from ..training.models import load_checkpoint
+from .controls import as_much_computation, at_random, correct_spread_, hold
+from .experiment import Experiment
+from .figures import effective_macs, macs_by_name
+from .store import RunFolder
+
+__all__ = ["Job", "Say"]
+
+Say = Callable[[str, int, int], None]
+"""What a run tells while it works: the stage, steps done, steps in all."""
+
+_SCORED, _BATCH = 512, 64  # training examples that statistics are taken over: as many, or as a recovery recalibrates with
+
+
+class Job:
+    """One run under way: the model, the pruner, and where it is."""
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        folder: RunFolder,
+        task: Task,
+        keep_every: float,
+        say: Say | None,
+        dense: dict[str, Any] | None,
+    ) -> None:
+        self.experiment, self.folder, self.task, self.say, self.dense = experiment, folder, task, say, dense
+        self.keep_every, self.kept = keep_every, time.perf_counter()
+        torch.manual_seed(mix_seeds(experiment.seed, 0 if experiment.control is None else 6))  # a control's weights are others
+        self.model = experiment.build_model()
+        self.pruner: Pruner | None = None
+        self.before: dict[str, float] | None = None
+        self.history: list[dict[str, Any]] = []
+        self.at = Progress()
+        self.earlier = 0.0
+        self.began = time.perf_counter()
+        self.saved = folder.load_checkpoint()
+
+    @property
+    def seconds(self) -> float:
+        """What the run took so far, earlier processes included."""
+        return self.earlier + time.perf_counter() - self.began
+
+    def train_dense(self) -> None:
+        """Train the network, or take the pretrained one."""
+        if self.experiment.pretrained is not None:
+            load_checkpoint(self.model, self.experiment.pretrained)
+            return
+        self._resume()
+        self._fit("training", self.experiment.training)
+
+    def prune_and_recover(self, root: str | Path) -> dict[str, float] | None:
+        """Prune by the recipe, each round recovered; the test figures right after the last pruning, before training goes on."""
+        experiment, recipe = self.experiment, self.experiment.recipe
+        assert recipe is not None
+        first_training = recipe.recovery.snapshot_at is not None and experiment.trains_first  # the pruner must see it: θ_k
+        earlier = experiment.follows()
+        behind = earlier is not None and earlier.recipe is not None  # rounds that another run has done
+        if earlier is not None and (behind or not first_training):
+            load(Path(root) / earlier.id / "model.safetensors", self.model)
+        target = None if experiment.compression is None else Compression(experiment.compression)
+        batches = self._training_batches(recipe.recovery.recalibration)
+        self.pruner = Pruner(self.model, recipe, example_inputs=self._example(), target=target, data=batches)
+        settings = self._recovery_training()
+        self._check_steps(settings)
+        if earlier is not None and behind:
+            self._go_on_from(RunFolder(root, earlier.id))
+        done = self.pruner.round if behind else -1
+        self._resume()
+        if self._prunes_in_training:
+            if isinstance(recipe.schedule, DropGrow) and recipe.schedule.begin == 0 and self.pruner.events == 0:
+                self.pruner.prune()  # sparse from the first step on
+            self._fit("pruning while training", settings)
+            return None
+        for _ in self.pruner.rounds():
+            r = self.pruner.round
+            if r == done:
+                continue
+            if r == 0:
+                if first_training:
+                    self._fit("training", experiment.training)
+                continue
+            last = recipe.schedule.at_round(r + 1) is None
+            if last and self.saved is None:
+                self.before = self.task.evaluate(self.model, self.task.data.test)
+            self._fit(f"recovery, round {r}", self._recovery_training())
+        return self.before
+
+    def train_control(self, root: str | Path) -> None:
+        """Train new weights under the masks of the finished pruned network, or under random ones."""
+        recipe, control, base = self.experiment.recipe, self.experiment.control, self.experiment.follows()
+        assert recipe is not None
+        assert base is not None
+        folder, example, settings = RunFolder(root, base.id), self._example(), self.experiment.training
+        kept = folder.load_pruner()
+        if control == "random_mask":
+            drawn = self.experiment.build_model()
+            kept = at_random(drawn, recipe, kept, mix_seeds(self.experiment.seed, 7), example)
+        self.pruner = hold(self.model, recipe, kept, example)
+        if control in ("scratch_e", "scratch_b"):
+            correct_spread_(self.pruner)
+        if control == "scratch_b":
+            settings = as_much_computation(settings, (folder.read_result() or {})["speedup"])
+        self._resume()
+        for _ in self.pruner.rounds():
+            self._fit(control or "", settings)
+
+    def early_stop(self) -> dict[str, Any] | None:
+        """The last training's step of least validation loss, and the test figures there; None where it was not followed."""
+        if self.at.best_weights is None:
+            return None
+        model = copy.deepcopy(self.model)
+        model.load_state_dict(self.at.best_weights)
+        test = self.task.evaluate(model, self.task.data.test)
+        return {"step": self.at.best_step, "validation_loss": self.at.best, "test": test}
+
+    def keep_pruner(self) -> None:
+        """Keep the masks for controls, and for a next round what the survivors go back to."""
+        if self.pruner is not None:
+            state = self.pruner.state_dict()
+            self.folder.save_checkpoint({"pruner": state if self.experiment.goes_on else {**state, "snapshot": None}}, "pruner")
+
+    def _example(self) -> Any:
+        """What units that reach over layers are traced with; None for others."""
+        assert self.experiment.recipe is not None
+        structure = self.experiment.recipe.structure
+        return self.task.example_inputs() if structure.couples or not structure.alone else None
+
+    def _go_on_from(self, earlier: RunFolder) -> None:
+        """Take over the masks, the counters and what the survivors go back to from a run with one round less."""
+        assert self.pruner is not None
+        result = earlier.read_result() or {}
+        self.pruner.load_state_dict({**earlier.load_pruner(), "recipe": self.pruner.recipe.to_dict()})
+        self.history, self.earlier = list(result["history"]), result["seconds"]
+
+    def dense_model(self, root: str | Path) -> nn.Module:
+        """The network before pruning, to time against; the network itself when it is dense."""
+        if self.pruner is None:
+            return self.model
+        model = self.experiment.build_model()
+        path = Path(root) / self.experiment.dense().id / "model.safetensors"
+        return load(path, model) if path.exists() else model
+
+    def _recovery_training(self) -> Training:
+        training = self.experiment.training
+        recovery = self.pruner.recipe.recovery if self.pruner is not None else None
+        if isinstance(recovery, Reinitialize) and recovery.budget == "computation":
+            return as_much_computation(training, self._speedup())
+        if not isinstance(recovery, Finetune):
+            return training
+        rate = recovery.learning_rate or training.learning_rate / 10
+        return dc.replace(training, epochs=recovery.epochs, learning_rate=rate, warmup=0.0)
+
+    def _speedup(self) -> float | None:
+        """Multiply-adds of the dense network over those that meet a weight that is left."""
+        assert self.pruner is not None
+        found = self.dense["macs_by_name"] if self.dense is not None else macs_by_name(self.model, self.task.example_inputs()[:1])
+        if found is None:
+            return None
+        left = effective_macs(found, {n: (int(m.sum()), m.numel()) for n, m in self.pruner.masks.items()})
+        return float(sum(found.values())) / max(1, left)
+
+    @property
+    def _prunes_in_training(self) -> bool:
+        """Whether the schedule's steps are of the one training, rather than its rounds between several."""
+        recipe = self.experiment.recipe
+        assert recipe is not None
+        waits = recipe.schedule.last_step > 0 and recipe.recovery.snapshot_at is None
+        return "rounds" not in recipe.schedule.counts or waits
+
+    def _check_steps(self, settings: Training) -> None:
+        """Refuse, before any work, a ramp or a rewinding step that the training does not reach."""
+        recipe, steps = self.experiment.recipe, settings.steps(len(self.task.data.train))
+        assert recipe is not None
+        end = recipe.schedule.last_step if self._prunes_in_training else 0
+        if end > steps:
+            raise RecipeError(
+                f"the schedule ends at step {end}, and the training it happens in has {steps} steps; end it earlier"
+            )
+        back = recipe.recovery.resume_at
+        if back > steps:
+            raise RecipeError(
+                f"recovery {recipe.recovery.name!r} goes back to step {back}, but the training has {steps} steps; go less far"
+            )
+
+    def _training_batches(self, recalibration: int) -> list[Any]:
+        """Training examples that scores and batch norms take their statistics over; varied as in training if norms do."""
+        data, count = self.task.data, max(_SCORED, math.ceil(recalibration / _BATCH) * _BATCH)
+        draw = torch.Generator().manual_seed(mix_seeds(self.experiment.seed, 4))
+        inputs, targets = data.train[torch.randperm(len(data.train), generator=draw)[:count]]
+        if recalibration and self.experiment.training.augment and data.augment is not None:
+            inputs = data.augment(inputs, draw)  # statistics of pictures as they are would be of other pictures
+        return list(self.task.batches(type(data.train)(inputs, targets), _BATCH))
+
+    def _fit(self, stage: str, settings: Training) -> None:
+        self.at = Progress(step=self.pruner.t if self.pruner is not None else 0)
+        if self.saved is not None:  # the stage the checkpoint was taken in
+            self.at, self.saved = Progress(**self.saved["progress"]), None
+        steps = settings.steps(len(self.task.data.train))
+
+        def keep(step: int, now: Callable[[], Progress]) -> None:
+            if self.say is not None:
+                self.say(stage, step, steps)
+            if time.perf_counter() - self.kept >= self.keep_every:
+                self._keep(now())
+
+        seed = mix_seeds(self.experiment.seed, 5, self.pruner.round if self.pruner is not None else 0)
+        rows = fit(self.model, self.task, settings, pruner=self.pruner, seed=seed, progress=self.at, keep=keep)
+        self.history += [{"stage": stage, **row} for row in rows]
+
+    def _keep(self, at: Progress) -> None:
+        self.folder.save_checkpoint(
+            {
+                "model": self.model.state_dict(),
+                "pruner": None if self.pruner is None else self.pruner.state_dict(),
+                "progress": dc.asdict(at),
+                "before": self.before,
+                "history": self.history,
+                "seconds": self.seconds,
+            }
+        )
+        self.kept = time.perf_counter()
+
+    def _resume(self) -> None:
+        if self.saved is None:
+            return
+        try:
+            self.model.load_state_dict(self.saved["model"])
+            if self.pruner is not None:
+                self.pruner.load_state_dict(self.saved["pruner"])
+            self.before, self.history, self.earlier = self.saved["before"], self.saved["history"], self.saved["seconds"]
+        except (RuntimeError, ModelError, KeyError, TypeError) as e:  # the model's code changed, or an older release wrote it
+            path, why = str(self.folder.path / "checkpoint.pt"), " ".join(str(e).split())
+            raise RunError(f"{path!r} does not fit this experiment's model ({why}); delete it to start the run again") from e
