@@ -74,9 +74,10 @@ class Reader:
             return [self.dims(first.source)] if first is not None and call.outputs == (tuple(first),) else None
         values = [(n.meta.get("val"), self.labels.dims.get(n)) for n in reversed(nodes)]
         for value, dims in values:
-            given = value if isinstance(value, list | tuple) else ()
-            if len(given) > 1 and tuple(tuple(v.shape) for v in given if isinstance(v, torch.Tensor)) == call.outputs:
-                return None if dims is None else list(dims)
+            if not isinstance(value, list | tuple) or dims is None or len(value) < 2:
+                continue
+            if tuple(tuple(v.shape) for v in value if isinstance(v, torch.Tensor)) == call.outputs:
+                return list(dims)
         shapes = [(tuple(v.shape), d) for v, d in values if isinstance(v, torch.Tensor) and d is not None]
         return [next((d for s, d in shapes if s == shape), None) for shape in call.outputs]
 
