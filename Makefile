@@ -26,12 +26,13 @@ docs: .venv/installed  ## the site, into site/
 	$(BIN)/python docs/generate.py
 	$(BIN)/mkdocs build --strict
 
-papers: .venv/installed  ## published claims at CPU scale, into benchmarks/results/ (hours)
-	for e in demo_digits han_2015 resnet20_allocation zhu_gupta_2018 bn_recalibration resnet56_filters depth; do $(BIN)/python benchmarks/experiments/$$e.py || exit 1; done
+papers: .venv/installed  ## published claims at CPU scale, into benchmarks/results/ (a night)
+	for e in demo_digits han_2015 resnet20_allocation zhu_gupta_2018 bn_recalibration resnet56_filters depth lottery_ticket rewinding \
+	    scratch at_initialisation learned_masks dynamic_sparse large_sparse_small_dense gale_2019; do $(BIN)/python benchmarks/experiments/$$e.py || exit 1; done
 	$(BIN)/python docs/generate.py
 
 bench: .venv/installed  ## speed and memory against peers, into benchmarks/results/ (minutes)
-	for e in prune_speed step_overhead graph_speed resnet50_latency; do $(BIN)/python benchmarks/experiments/$$e.py || exit 1; done
+	for e in prune_speed step_overhead graph_speed resnet50_latency learned_overhead; do $(BIN)/python benchmarks/experiments/$$e.py || exit 1; done
 	$(BIN)/python docs/generate.py
 
 zoo: .venv/zoo/installed  ## half of every group cut out of other people's models, into benchmarks/results/ (an hour)

@@ -20,16 +20,20 @@ GOLDEN = {
     "grasp": "32dc0d40d586",
     "han_2015": "1ea8853e04c6",
     "lamp": "2448187649cf",
+    "l0_hard_concrete": "aa809e12edbd",
     "layer_gradient": "0f34fa9866a0",
     "layer_magnitude": "cfbef83dd80c",
     "li_2016": "9ffcdb218cbd",
     "obd": "75e78e5727bf",
+    "movement": "0dcc077dc28d",
     "random": "5ca3ca86ed46",
     "rigl": "7038f97901ad",
     "set_2018": "fc483d9b7ca6",
     "snip": "e67b674f0907",
     "synflow": "eaa1311ed8f7",
+    "soft_movement": "46617a072cee",
     "taylor_fo": "c2c37e635b9b",
+    "variational_dropout": "edb5d7ea17ae",
     "zhu_gupta_2018": "06a300023fa3",
 }
 
@@ -66,7 +70,10 @@ def test_golden_ids(name):
     assert make(name).id == GOLDEN[name]
 
 
-@pytest.mark.parametrize("name", [n for n in METHODS if not make(n).structure.couples])
+LEARNED = [n for n in METHODS if "learned" in make(n).score.needs]  # they prune when they are trained
+
+
+@pytest.mark.parametrize("name", [n for n in METHODS if not make(n).structure.couples and n not in LEARNED])
 def test_every_method_prunes(name):
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(12, 20), nn.ReLU(), nn.Linear(20, 20), nn.ReLU(), nn.Linear(20, 3))
@@ -81,6 +88,28 @@ def test_every_method_prunes(name):
         pruner.prune()
     most = 0.85 if recipe.recovery.to_dict().get("drop_dead") else 0.751  # dead neurons go on top of what was asked for
     assert 0.749 <= pruner.sparsity <= most
+
+
+@pytest.mark.parametrize("name", LEARNED)
+def test_every_learned_method_prunes_at_the_end_of_its_training(name):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(12, 20), nn.ReLU(), nn.Linear(20, 20), nn.ReLU(), nn.Linear(20, 3))
+    x, y = torch.randn(8, 12), torch.randint(3, (8,))
+    accepts = METHODS[name].build.__kwdefaults__
+    wanted = {"sparsity": 0.75, "steps": 8, "end": 8, "every": 4, "begin": 0, "examples": 8, "threshold": 0.5}
+    recipe = make(name, **{k: v for k, v in wanted.items() if k in accepts})
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    pruner = Pruner(model, recipe, optimizer=optimizer)
+    for _ in range(8):
+        optimizer.zero_grad()
+        (nn.functional.cross_entropy(model(x), y) + pruner.penalty()).backward()
+        optimizer.step()
+        pruner.step()
+    assert pruner.parameters() == []
+    if "sparsity" in accepts:
+        assert pruner.sparsity == pytest.approx(0.75, abs=0.03)  # columns are of different sizes
+    else:
+        assert 0 < pruner.sparsity < 1
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses as dc
 import sys
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from torch import nn
 from secateur import Pruner, Recipe
 from secateur.allocation import Global
 from secateur.schedule import OneShot
-from secateur.score import Snip
+from secateur.score import HardConcrete, Snip
 from secateur.training import Task, Training, fit
 from secateur.training.data import Data, Split
 
@@ -31,9 +32,11 @@ def network(norm: bool) -> nn.Module:
     return nn.Sequential(*layers, nn.Linear(16, 4))
 
 
-def train(size: int, norm: bool, epochs: float = 6) -> dict[str, object]:
+def train(size: int, norm: bool, epochs: float = 6, learned: bool = False) -> dict[str, object]:
     task, model = Task(data()), network(norm)
     recipe = Recipe(score=Snip(), allocation=Global(), schedule=OneShot(sparsity=0.5, at_training_step=4))
+    if learned:
+        recipe = dc.replace(recipe, score=HardConcrete(examples=101, learning_rate=0.1))
     pruner = Pruner(model, recipe, data=list(task.batches(task.data.validation, 25)))
     settings = Training(epochs=epochs, batch_size=size, learning_rate=0.05, patience=3)
     history = fit(model, task, settings, pruner=pruner, seed=1)
@@ -45,7 +48,7 @@ def main() -> None:
 
     folder, size, norm = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3] == "batch"
     rank = PartialState(cpu=True).process_index
-    torch.save(train(size, norm), folder / f"rank{rank}.pt")
+    torch.save(train(size, norm, learned=sys.argv[3] == "learned"), folder / f"rank{rank}.pt")
     PartialState().destroy_process_group()
 
 

@@ -52,3 +52,11 @@ def test_two_ranks_end_alike(norm, tmp_path):
             assert a == pytest.approx(b, rel=1e-3)
         for name, value in alone["model"].items():
             torch.testing.assert_close(first["model"][name], value, rtol=1e-3, atol=1e-4)
+
+
+def test_two_ranks_learn_alike(tmp_path):
+    """What a score learns is in no data-parallel wrapper, and yet the same on both."""
+    first, second = launch(tmp_path, 20, "learned")
+    for part in ("model", "masks"):
+        assert all(torch.equal(first[part][n], second[part][n]) for n in first[part])
+    assert sum(int((~m).sum()) for m in first["masks"].values()) == (12 * 16 + 16 * 16) // 2

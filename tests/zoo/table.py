@@ -55,8 +55,8 @@ def summary(rows: Sequence[Row], settings: dict[str, Any]) -> dict[str, Any]:
             "Random weights, small inputs, half of the units of every group. A pass: equal to the masked dense model "
             f"(relative error below {TOLERANCE:g} in float64) on two batch sizes, finite gradients, saved, loaded in a new "
             f"process into a newly built dense model, equal again. An output that changes by less than {SENSITIVE:g} with the "
-            "input passes nothing. Torch-Pruning is run as its README shows, with no hand help, within 20 s, and has the same checks. "
-            "Every model: benchmarks/results/zoo.csv."
+            "input passes nothing. Torch-Pruning is run as its README shows, with no hand help, within 20 s, and has the same "
+            "checks. Every model: benchmarks/results/zoo.csv."
         ],
         "figures": figures,
         "settings": settings,

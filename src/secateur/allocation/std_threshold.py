@@ -19,8 +19,8 @@ __all__ = ["StdThreshold"]
 class StdThreshold(Allocation):
     """A weight stays if it exceeds its layer's threshold: |w| > τ_l = q_l · std(W_l).
 
-    With ``quality`` given the threshold is taken literally and the schedule only says when: this is the one place in the
-    library where the number of survivors follows from the weights. Without it, the one quality q that reaches the
+    With ``quality`` given the threshold is taken literally and the schedule only says when: the number of survivors
+    follows from the weights. Without it, the one quality q that reaches the
     schedule's sparsity is solved for, and counts are exact.
 
     Args:
