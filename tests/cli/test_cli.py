@@ -116,7 +116,7 @@ def test_methods(monkeypatch, capsys):
     assert code == 0
     for m in METHODS.values():
         assert m.name in printed
-        assert m.source in printed
+        assert m.source[:20] in printed  # a long address goes on in the next line of its cell
     assert "random (control)" in printed
     assert "…" not in printed
 

@@ -16,7 +16,7 @@ __all__ = ["obd"]
 
 @method(
     paper="LeCun et al., Optimal Brain Damage, 1990",
-    source="NIPS 2 (1990), 598-605",
+    source="https://proceedings.neurips.cc/paper/1989/hash/6c9882bbac1c7093bd25041881277658-Abstract.html",
     claim="by second derivatives a digit network loses more than half of its weights at no loss, where magnitude alone costs "
     "accuracy much sooner",
     result=None,
