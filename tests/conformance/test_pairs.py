@@ -23,6 +23,8 @@ SMALL = {  # defaults are for real trainings; these end within four steps, and s
     "variational_dropout": {"examples": 100},
 }
 
+BY_SCORE = ("std_threshold", "threshold")  # how much they remove follows from the scores
+
 COMPANIONS = {"geometric_median": {"structure": Filters()}}  # what a choice cannot do without
 
 
@@ -89,7 +91,7 @@ def check_units(model, pruner):
     """Of units that reach over layers: six heads, or two residual branches, in one group."""
     ((name, group),) = pruner.targets.items()
     wanted = 0.5 if pruner.recipe.allocation.name == "per_layer" else pruner.recipe.schedule.final
-    if not pruner.recipe.allocation.fixed:  # then how much follows from the scores
+    if pruner.recipe.allocation.name not in BY_SCORE:
         assert len(pruner.plan[name]) == round(group.units * wanted)
     for n, mask in pruner.masks.items():
         assert not bool(model.get_parameter(n)[~mask].any())
@@ -107,7 +109,7 @@ def check_counts(model, pruner):
         gone[name], rest = divmod(int((~mask).sum()), size)
         assert rest == 0, "a unit went in part"
         assert all(not bool(model.get_parameter(f)[~pruner.masks[f]].any()) for f in target.followers if f in pruner.masks)
-    if recipe.allocation.fixed:
+    if recipe.allocation.name in BY_SCORE:
         return
     if recipe.allocation.name == "per_layer":
         assert gone == {n: round(0.5 * u) for n, u in units.items()}

@@ -191,11 +191,11 @@ def test_latency_is_of_a_model_that_is_really_cut(monkeypatch):
     x = torch.randn(64, 64)
     recipe = Recipe(structure=Neurons(), allocation=Uniform())
     dense, least = (r["latency"] for r in Pruner(model, recipe, example_inputs=x).preview([0.0, 0.98], ["latency"]))
-    assert least < dense / 2
-    goal = Latency((dense + least) / 2)
+    assert least < dense / 3
+    goal = Latency(dense / 2)
     pruner = prune_(model, recipe, example_inputs=x, target=goal)
     assert 0.1 < pruner.sparsity < 0.98
-    assert pruner.preview([pruner.sparsity], ["latency"])[0]["latency"] < 0.9 * dense
+    assert pruner.preview([pruner.sparsity], ["latency"])[0]["latency"] <= 0.5 * dense
 
 
 def test_a_model_so_narrow_that_nothing_comes_through_can_still_be_timed():
