@@ -72,6 +72,7 @@ def _work(job: Job, root: Path) -> None:
     else:
         before = job.prune_and_recover(root)
     seconds = job.seconds
+    job.model.cpu()  # wherever it was trained, it is measured and timed here
     weights = folder.path / "model.safetensors"
     recipe = {} if job.pruner is None else {"recipe": job.pruner.recipe}
     save(job.model, weights, metadata={"experiment": experiment.id, **recipe})
