@@ -16,7 +16,9 @@ from typing import Any
 import torch
 
 from ..core.errors import SecateurError
-from .experiment import Experiment
+from ..training import Task
+from ..training.data import load_data
+from .experiment import Experiment, Options
 from .run import run
 
 __all__ = ["Outcome", "run_all"]
@@ -134,8 +136,16 @@ def _processes(workers: int) -> ProcessPoolExecutor:
 
 def _one(experiment: Experiment, root: str | Path, data: str | Path | None) -> Outcome:
     try:
-        return Outcome(experiment, run(experiment, root, data=data))
+        options = experiment.task_options
+        task = functools.partial(_task, experiment.task, options, data, os.environ.get("SECATEUR_DATA"))
+        return Outcome(experiment, run(experiment, root, data=data, task=task))
     except SecateurError as e:
         return Outcome(experiment, error=str(e))
     except (Exception, SystemExit) as e:  # whatever a user's model raises
         return Outcome(experiment, error=f"{type(e).__name__}: {e}")
+
+
+@functools.lru_cache(maxsize=1)
+def _task(name: str, options: Options, data: str | Path | None, where: str | None) -> Task:
+    """The task of a worker's last run: reading pictures can take longer than training on them."""
+    return Task(load_data(name, data, **dict(options)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from torch import nn
 from ..codec import load, save
 from ..core.environment import environment
 from ..core.errors import RunError
+from ..training import Task
 from .experiment import Experiment
 from .figures import figures
 from .job import Job, Say
@@ -19,7 +21,13 @@ __all__ = ["Say", "load_model", "run"]
 
 
 def run(
-    experiment: Experiment, root: str | Path, *, data: str | Path | None = None, keep_every: float = 20.0, say: Say | None = None
+    experiment: Experiment,
+    root: str | Path,
+    *,
+    data: str | Path | None = None,
+    keep_every: float = 20.0,
+    say: Say | None = None,
+    task: Callable[[], Task] | None = None,
 ) -> dict[str, Any]:
     """Run an experiment to its result, or read the result of an earlier run.
 
@@ -33,6 +41,7 @@ def run(
         data: where to look for the data set first.
         keep_every: seconds between checkpoints.
         say: told the stage and the steps done.
+        task: what gives the experiment's task, where it may be loaded already.
 
     Returns:
         What ``result.json`` holds.
@@ -46,14 +55,17 @@ def run(
         return done
     earlier, dense = experiment.follows(), None
     if earlier is not None:
-        run(earlier, root, data=data, keep_every=keep_every, say=say)
+        run(earlier, root, data=data, keep_every=keep_every, say=say, task=task)
     if experiment.recipe is not None and experiment.start == "dense":
-        dense = run(experiment.dense(), root, data=data, keep_every=keep_every, say=say)
+        dense = run(experiment.dense(), root, data=data, keep_every=keep_every, say=say, task=task)
     with folder.lock():
         done = folder.read_result()  # another process may have finished it while we waited
         if done is None:
             folder.write_text("experiment.yaml", experiment.to_yaml())
-            _work(Job(experiment, folder, experiment.load_task(data), keep_every, say, dense), Path(root))
+            _work(
+                Job(experiment, folder, experiment.load_task(data) if task is None else task(), keep_every, say, dense),
+                Path(root),
+            )
             done = folder.read_result()
         folder.drop_checkpoint()
     if done is None:
