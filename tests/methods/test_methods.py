@@ -20,7 +20,7 @@ GOLDEN = {
     "grasp": "32dc0d40d586",
     "han_2015": "1ea8853e04c6",
     "lamp": "2448187649cf",
-    "l0_hard_concrete": "aa809e12edbd",
+    "l0_hard_concrete": "0e77e302505b",
     "layer_gradient": "0f34fa9866a0",
     "layer_magnitude": "cfbef83dd80c",
     "li_2016": "9ffcdb218cbd",
