@@ -15,20 +15,24 @@ from secateur.allocation import ERK, LAMP, Allocation, Global, Uniform
 from secateur.lab import Experiment
 from secateur.recovery import Finetune
 from secateur.schedule import OneShot
-from secateur.score import Magnitude, Random
+from secateur.score import Magnitude, Random, Score, Snip
 from secateur.training import Training
 
 SEEDS = (0, 1, 2)
 SPARSITIES = (0.9, 0.95)
 EPOCHS, RATE, RECALIBRATED = 0.5, 0.02, 1000
-ARMS: dict[str, Allocation] = {"LAMP": LAMP(), "global": Global(), "ERK": ERK(), "uniform": Uniform(), "random": Uniform()}
+ARMS: dict[str, tuple[type[Score], Allocation]] = {
+    "LAMP": (Magnitude, LAMP()), "global": (Magnitude, Global()), "ERK": (Magnitude, ERK()), "uniform": (Magnitude, Uniform()),
+    "gradient, global": (Snip, Global()), "gradient, uniform": (Snip, Uniform()), "random": (Random, Uniform()),
+}  # fmt: skip
 TRAINING = Training(epochs=1, batch_size=128, learning_rate=RATE, weight_decay=1e-4, mixed_precision="bf16")
 
 
 def recipe(arm: str, sparsity: float, seed: int) -> sc.Recipe:
-    """They differ in the shares alone; random, in equal shares, in which weights too."""
+    """Those of magnitude differ in the shares alone."""
+    score, allocation = ARMS[arm]
     return sc.Recipe(
-        score=Random(seed=seed) if arm == "random" else Magnitude(), allocation=ARMS[arm], schedule=OneShot(sparsity=sparsity),
+        score=Random(seed=seed) if score is Random else score(), allocation=allocation, schedule=OneShot(sparsity=sparsity),
         recovery=Finetune(epochs=EPOCHS, learning_rate=RATE, recalibrate=RECALIBRATED),
     )  # fmt: skip
 
@@ -71,6 +75,10 @@ def main() -> None:
         checks[f"{s:.0%}: global ≥ uniform ({rows['global']:.2f}, {rows['uniform']:.2f})"] = rows["global"] >= rows["uniform"]
         checks[f"{s:.0%}: LAMP ≥ ERK ({rows['LAMP']:.2f}, {rows['ERK']:.2f})"] = rows["LAMP"] >= rows["ERK"]
         checks[f"{s:.0%}: each ≥ random weights"] = min(rows.values()) == rows["random"]
+        by_gradient = (rows["gradient, global"], rows["gradient, uniform"])
+        checks[f"{s:.0%}: by gradient, global ≥ uniform ({by_gradient[0]:.2f}, {by_gradient[1]:.2f})"] = (
+            by_gradient[0] >= by_gradient[1]
+        )
         left = {found[f"{a} at {s:.0%}"]["weights_left"]["mean"] for a in ("LAMP", "global", "ERK")}
         checks[f"{s:.0%}: LAMP, global and ERK keep {round(total - s * total):,} weights exactly"] = left == {
             total - round(s * total)

@@ -51,7 +51,7 @@ def test_every_method_says_where_it_comes_from(name):
     assert m.paper.split(", ")[-1].isdigit()  # authors, title, year
     assert m.source.startswith(("arXiv:", "https://", "doi:"))
     assert len(m.claim.split()) > 5
-    assert m.result is None or m.result.endswith(".json")
+    assert all(r.endswith(".json") for r in m.results)
     assert inspect.getdoc(m.build)
     assert all(p.kind is p.KEYWORD_ONLY and p.default is not p.empty for p in inspect.signature(m.build).parameters.values())
 

@@ -17,7 +17,7 @@ __all__ = ["l0_hard_concrete"]
     paper="Louizos, Welling & Kingma, Learning Sparse Neural Networks through L_0 Regularization, 2018",
     source="arXiv:1712.01312",
     claim="the expected number of parameters can be penalised itself: LeNet-300-100 ends with 219-214-100 inputs at 1.4 % error",
-    result=None,
+    results=("learned-masks.json", "gale-2019.json"),
 )
 def l0_hard_concrete(
     *,
