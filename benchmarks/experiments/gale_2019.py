@@ -27,8 +27,8 @@ EVENTS = 20
 BARE = {"weight_decay": 0.0}  # learned sparsity has a penalty of its own
 ADAM = {"optimizer": "adam", "learning_rate": 1e-3, "decay": "linear", "weight_decay": 1e-5}  # one for all, as VD is published
 PUBLISHED = (
-    "ResNet-50 on ImageNet, top-1 at 80, 90, 95 and 98 % of 76.7 dense: magnitude 75.58, 73.91, 70.59, 57.90; variational dropout "
-    "75.46, 74.14, 72.16, 68.74; random 70.21, 65.00, 58.08, 44.00"
+    "ResNet-50 on ImageNet, top-1 at 80, 90, 95 and 98 % of 76.7 dense: magnitude 75.58, 73.91, 70.59, "
+    "57.90; variational dropout 75.46, 74.14, 72.16, 68.74; random 70.21, 65.00, 58.08, 44.00"
 )
 TASKS: dict[str, dict[str, Any]] = {
     "mnist": {

@@ -75,8 +75,8 @@ def main() -> None:
         {start: e.to_dict() for start, e in STARTS.items()}
         | {
             "seeds": SEEDS,
-            "published": "filters, ResNet-34-A: fine-tuned 72.56, scratch-E 72.77, scratch-B 73.08 %; single weights, ResNet-50 at 60 %: "
-            "76.09, 73.69, 74.90 %",
+            "published": "filters, ResNet-34-A: fine-tuned 72.56, scratch-E 72.77, scratch-B 73.08 %; single weights, "
+            "ResNet-50 at 60 %: 76.09, 73.69, 74.90 %",
         },
         figures,
         checks,
