@@ -30,14 +30,30 @@ def link(source: str) -> str:
     return f"[{source}](https://arxiv.org/abs/{source.removeprefix('arXiv:')})" if source.startswith("arXiv:") else source
 
 
+def measured(method: Method) -> dict[str, dict[str, Any]]:
+    """The result files of a method that are there, by their stems."""
+    paths = [RESULTS / name for name in method.results]
+    return {p.stem: json.loads(p.read_text(encoding="utf-8")) for p in paths if p.exists()}
+
+
 def figure(method: Method, *, page: bool) -> str:
     """Where our figures of a method are, or a dash."""
-    if method.result is None or not (RESULTS / method.result).exists():
-        return "—"
-    stem = method.result.removesuffix(".json")
-    holds = list((json.loads((RESULTS / method.result).read_text(encoding="utf-8")).get("holds") or {}).values())
-    said = f": {sum(holds)} of {len(holds)} checks hold" if holds else ""
-    return (f"[{stem}](results.md#{stem})" if page else f"[{stem}](benchmarks/results/{method.result})") + said
+    told = []
+    for stem, data in measured(method).items():
+        holds = list((data.get("holds") or {}).values())
+        said = f": {sum(holds)} of {len(holds)} checks hold" if holds else ""
+        told.append((f"[{stem}](results.md#{stem})" if page else f"[{stem}](benchmarks/results/{stem}.json)") + said)
+    return "<br>".join(told) or "—"
+
+
+def beside(method: Method) -> Iterator[str]:
+    """What was published, and what we measured of it."""
+    for stem, data in measured(method).items():
+        published = (data.get("settings") or {}).get("published")
+        yield f"**Measured**: [{stem}](results.md#{stem})." + (f" Published: {published}." if published else "")
+        holds = data.get("holds") or {}
+        if holds:
+            yield asked(holds)
 
 
 def methods_table(*, page: bool) -> str:
@@ -70,7 +86,7 @@ def methods_page() -> str:
     for m in METHODS.values():
         words = " · ".join(f"[{w}](axes/{a}.md)" for a, w in m.axes().items())
         parts += [f"## {m.name}", f"**The paper's claim.** {m.claim[0].upper()}{m.claim[1:]}.", f"{words}",
-                  f"::: secateur.methods.{m.build.__module__.rsplit('.', 1)[1]}.{m.name}\n    options:\n"
+                  *beside(m), f"::: secateur.methods.{m.build.__module__.rsplit('.', 1)[1]}.{m.name}\n    options:\n"
                   "      show_root_heading: false\n      show_root_toc_entry: false"]  # fmt: skip
     return "\n\n".join(parts) + "\n"
 
@@ -135,6 +151,11 @@ def markdown(rows: list[list[str]]) -> str:
     return "\n".join([lines[0], "|---" * len(rows[0]) + "|", *lines[1:]])
 
 
+def asked(holds: dict[str, bool]) -> str:
+    """The checks of a result file as a table."""
+    return markdown([["what is asked", "answer"], *([k, "holds" if v else "**does not hold**"] for k, v in holds.items())])
+
+
 def result_part(path: Path) -> Iterator[str]:
     """One result file as Markdown."""
     data = json.loads(path.read_text(encoding="utf-8"))
@@ -142,8 +163,11 @@ def result_part(path: Path) -> Iterator[str]:
     if data.get("claim"):
         yield f"Claim: {data['claim']}."
     holds = data.get("holds") or {}
+    published = (data.get("settings") or {}).get("published")
+    if published:
+        yield f"Published: {published}."
     if holds:
-        yield markdown([["what is asked", "answer"], *([k, "holds" if v else "**does not hold**"] for k, v in holds.items())])
+        yield asked(holds)
     yield from data.get("notes") or []
     yield from figure_tables(data.get("figures") or {})
     where = data.get("environment") or {}

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
+import os
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import torch
 from rich.progress import Progress
 
 from secateur.core.environment import environment
@@ -47,6 +51,14 @@ def finish(experiments: Sequence[Experiment], options: argparse.Namespace) -> li
     if failed:
         raise SystemExit(f"{len(failed)} runs failed; mend that and run again")
     return outcomes
+
+
+def side_by_side(job: Callable[..., Any], settings: Sequence[tuple[Any, ...]], workers: int | None) -> list[Any]:
+    """A function of each setting, by processes of one thread each; a function at the top of its module."""
+    spawn = multiprocessing.get_context("spawn")
+    workers = min(workers or os.cpu_count() or 1, len(settings))
+    with ProcessPoolExecutor(workers, spawn, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        return [f.result() for f in [pool.submit(job, *s) for s in settings]]
 
 
 def mean_std(values: Iterable[float]) -> dict[str, float]:

@@ -99,7 +99,9 @@ def main() -> None:
         "dynamic-sparse",
         "of networks that are sparse from the first step RigL's is better than SET's, and SET's than one whose mask stays",
         {"task": "mnist", "model": "lenet_300_100, output layer dense", "epochs": EPOCHS, "steps": steps, "learning_rates": RATES,
-         "exchanges_every": EVERY, "exchanges_end_at": 3 * steps // 4, "seeds": SEEDS, "training": training(RATES[0]).to_dict()},
+         "exchanges_every": EVERY, "exchanges_end_at": 3 * steps // 4, "seeds": SEEDS, "training": training(RATES[0]).to_dict(),
+         "published": "RigL: a perceptron of three layers at 87 % with 408-100-69 active inputs and 1.44 % error; ResNet-50 "
+         "at 80 % 75.1, at 90 % 73.1 of 76.8 %"},
         {"methods": found},
         checks,
         (

@@ -26,6 +26,10 @@ SPARSITIES = (0.8, 0.9, 0.95, 0.98)
 EVENTS = 20
 BARE = {"weight_decay": 0.0}  # learned sparsity has a penalty of its own
 ADAM = {"optimizer": "adam", "learning_rate": 1e-3, "decay": "linear", "weight_decay": 1e-5}  # one for all, as VD is published
+PUBLISHED = (
+    "ResNet-50 on ImageNet, top-1 at 80, 90, 95 and 98 % of 76.7 dense: magnitude 75.58, 73.91, 70.59, "
+    "57.90; variational dropout 75.46, 74.14, 72.16, 68.74; random 70.21, 65.00, 58.08, 44.00"
+)
 TASKS: dict[str, dict[str, Any]] = {
     "mnist": {
         "model": "lenet_300_100", "model_arguments": {},
@@ -217,7 +221,7 @@ def main() -> None:
     write(
         "gale-2019",
         "magnitude on a ramp is as good as learned sparsity at a fraction of its cost, if the ramp leaves time to recover",
-        {"tasks": TASKS, "sparsities": SPARSITIES, "events": EVENTS, "seeds": SEEDS},
+        {"tasks": TASKS, "sparsities": SPARSITIES, "events": EVENTS, "seeds": SEEDS, "published": PUBLISHED},
         figures,
         checks,
         ("All networks are pruned while they train from their initial weights, in equal steps; the output layer stays dense.",),

@@ -105,7 +105,12 @@ def main() -> None:
     write(
         "large-sparse-small-dense",
         "a wide network pruned to the non-zeros of a narrow dense one is better than it, in as many steps (Zhu & Gupta 2018)",
-        {"tasks": settings, "seeds": SEEDS},
+        {
+            "tasks": settings,
+            "seeds": SEEDS,
+            "published": "from memory: MobileNet-V1, top-1 of the wide one at 50, 75 and 90 % 69.5, 67.7 and 61.8 at 2.13, "
+            "1.09 and 0.46 M non-zeros; narrow dense ones 68.4, 63.7 and 50.6 at 2.57, 1.32 and 0.46 M",
+        },
         figures,
         checks,
         (

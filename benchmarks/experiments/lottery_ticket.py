@@ -68,7 +68,15 @@ def main() -> None:
     write(
         "lottery-ticket",
         "tickets of LeNet-300-100 learn sooner than the whole network, and with their own initial weights only",
-        {"training": TRAINING.to_dict(), "rounds": ROUNDS, "rate": 0.2, "layers": dict(LAYERS), "seeds": SEEDS, "names": AT},
+        {
+            "training": TRAINING.to_dict(),
+            "rounds": ROUNDS,
+            "rate": 0.2,
+            "layers": dict(LAYERS),
+            "seeds": SEEDS,
+            "names": AT,
+            "published": "from memory: at 21.1 % the least validation loss 38 % sooner than dense, at 3.6 % about as accurate",
+        },
         figures,
         checks_of(figures, found[experiment(0, 1).dense().id]["history"][-1]["step"]),
         ["the paper trains for 50 000 steps, these are fewer: who has not stopped early by the end counts as stopping there"],

@@ -66,6 +66,9 @@ def main() -> None:
             "rewinding": {"start": SMALL.to_dict(), "sparsity": SPARSITY, "rounds": ROUNDS, "late": LATE},
             "retraining": {"training": RETRAIN.to_dict(), "fine-tuning rate": LAST_RATE, "checkpoint": "resnet20"},
             "seeds": SEEDS,
+            "published": "ResNet-50, rewound to a step of 4 to 6 of 90 epochs: 76.16 % at half of the weights, 73.66 % at a "
+            "tenth, dense 76.14 % (read off a figure); replayed learning rates are as good as rewinding or "
+            "better, and better than fine-tuning",
         },
         figures,
         {

@@ -72,7 +72,12 @@ def main() -> None:
     write(
         "scratch",
         "filters: training the pruned shape from scratch with equal computation matches fine-tuning; single weights: it does not",
-        {start: e.to_dict() for start, e in STARTS.items()} | {"seeds": SEEDS},
+        {start: e.to_dict() for start, e in STARTS.items()}
+        | {
+            "seeds": SEEDS,
+            "published": "filters, ResNet-34-A: fine-tuned 72.56, scratch-E 72.77, scratch-B 73.08 %; single weights, "
+            "ResNet-50 at 60 %: 76.09, 73.69, 74.90 %",
+        },
         figures,
         checks,
         ["ResNet-20 is trained on 10 000 pictures of 16 × 16: see small_cifar.py"],

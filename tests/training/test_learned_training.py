@@ -123,7 +123,7 @@ def test_an_interrupted_training_ends_with_the_same_bits(name, task):
 
 def test_an_experiment_with_a_learned_score(tmp_path, task):
     """The lab trains, cuts, saves and measures a network of gates as it does any other; coupled units are cut."""
-    arguments = {"examples": len(task.data.train), "steps": 20, "sparsity": 0.5}
+    arguments = {"examples": len(task.data.train), "steps": 20, "sparsity": 0.5, "coupled": True}
     start = {"start": "initial", "training": settings(epochs=2)}
     e = Experiment(model="digits_mlp", method="l0_hard_concrete", method_arguments=arguments, **start)
     result = run(e, tmp_path)

@@ -296,6 +296,47 @@ def test_one_draw_a_step_and_the_seed_decides(made, example):
         assert not torch.equal(one[1], one[2])
 
 
+# ---------------------------------------------------------------- columns of layers by themselves
+
+
+def test_inputs_that_are_not_coupled_have_gates_on_what_the_model_reads():
+    """With example inputs too: one gate a column of every layer, the first one's included."""
+    x, pruners = torch.randn(8, 6), []
+    for coupled, example in ((False, None), (True, x), (False, x)):
+        model = nn.Sequential(nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 3))
+        pruners.append(Pruner(model, recipe(GATES, Inputs(coupled=coupled), Threshold(at=0.0)), example_inputs=example))
+    alone, whole, given = pruners
+    assert [list(p.shape) for p in given.parameters()] == [list(p.shape) for p in alone.parameters()] == [[6], [5]]
+    assert [list(p.shape) for p in whole.parameters()] == [[5]]
+    with torch.no_grad():
+        for p in given.parameters():
+            p.copy_(torch.where(torch.arange(len(p)) == 1, -4.0, 4.0))
+    given.penalty()
+    given.finish()
+    assert [(model[i].weight != 0).any(0).tolist() for i in (0, 2)] == [[True, False, *[True] * (n - 2)] for n in (6, 5)]
+
+
+def test_a_gate_of_a_column_costs_the_weights_behind_it():
+    """As published, λ/N · Σ_l n_out · Σ_j P(z_j ≠ 0), whether example inputs are given or not."""
+    x, found = torch.randn(8, 6), []
+    for example in (None, x):
+        model = nn.Sequential(nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 3))
+        pruner = Pruner(model, recipe(GATES, Inputs(coupled=False)), example_inputs=example)
+        wanted = sum(n * GATES.presence(p).sum() for n, p in zip((5, 3), pruner.parameters(), strict=True)) * GATES.penalty / 8
+        found.append(pruner.penalty())
+        assert torch.allclose(found[-1], wanted)
+    assert torch.equal(*found)
+
+
+def test_inputs_that_are_not_coupled_do_not_speak_of_groups():
+    with pytest.raises(secateur.RecipeError) as e:
+        Inputs(coupled=False, normalize="l2")
+    assert str(e.value) == (
+        "structure 'inputs': normalize='l2' speaks of coupled groups, and with coupled=False there are none; leave it out, or "
+        "give coupled=True"
+    )
+
+
 # ---------------------------------------------------------------- folding
 
 

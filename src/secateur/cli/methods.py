@@ -17,7 +17,7 @@ def methods() -> None:
     for column in ("method", "paper", "structure · score · allocation · schedule · recovery", "our figures"):
         table.add_column(column, overflow="fold")
     for m in METHODS.values():
-        result = f"benchmarks/results/{m.result}" if m.result else "none yet"
+        result = "\n".join(f"benchmarks/results/{r}" for r in m.results) or "none yet"
         name = f"{m.name} (control)" if m.control else m.name
         table.add_row(name, f"{m.paper}\n{m.source}", " · ".join(m.axes().values()), result)
     make_console().print(table)

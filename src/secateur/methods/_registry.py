@@ -26,7 +26,7 @@ class Method:
         paper: authors, title, year.
         source: arXiv number or address.
         claim: what the paper says it does, in one sentence.
-        result: file under ``benchmarks/results`` with our reproduction, if there is one.
+        results: files under ``benchmarks/results`` with our reproductions, the main one first.
         control: whether it is there to be beaten.
     """
 
@@ -35,7 +35,7 @@ class Method:
     paper: str
     source: str
     claim: str
-    result: str | None = None
+    results: tuple[str, ...] = ()
     control: bool = False
 
     def axes(self) -> dict[str, str]:
@@ -45,13 +45,13 @@ class Method:
 
 
 def method(
-    *, paper: str, source: str, claim: str, result: str | None = None, control: bool = False
+    *, paper: str, source: str, claim: str, results: tuple[str, ...] = (), control: bool = False
 ) -> Callable[[Callable[..., Recipe]], Callable[..., Recipe]]:
     """Register a function that returns a recipe under its own name."""
 
     def register(build: Callable[..., Recipe]) -> Callable[..., Recipe]:
         name = build.__name__
-        METHODS[name] = Method(name=name, build=build, paper=paper, source=source, claim=claim, result=result, control=control)
+        METHODS[name] = Method(name=name, build=build, paper=paper, source=source, claim=claim, results=results, control=control)
         return build
 
     return register

@@ -18,7 +18,7 @@ __all__ = ["depgraph"]
     source="arXiv:2301.12900",
     claim="coupled channels go by the norm of all their weights; ResNet-56 keeps its accuracy on CIFAR-10 at 2.1 times fewer "
     "multiply-adds",
-    result="resnet56-filters.json",
+    results=("resnet56-filters.json",),
 )
 def depgraph(
     *,

@@ -17,7 +17,7 @@ __all__ = ["depth"]
     paper="Veit et al., Residual Networks Behave Like Ensembles of Relatively Shallow Networks, 2016",
     source="arXiv:1605.06431",
     claim="a single block of a residual network can be deleted at hardly any loss, except where the size changes",
-    result="depth-resnet56.json",
+    results=("depth-resnet56.json",),
 )
 def depth(
     *,

@@ -18,7 +18,7 @@ __all__ = ["exact_obs"]
     source="arXiv:2208.11580",
     claim="removing weights one by one, with the rest of each row making up for it, prunes a trained network by half at under a "
     "point, in one shot and without training",
-    result=None,
+    results=("exact-obs.json",),
 )
 def exact_obs(*, sparsity: float = 0.5, damping: float = 1e-4, recalibrate: int = 0) -> Recipe:
     """The smallest increments w²/(2[H⁻¹]_pp) of each layer go; the rest of its weights are refitted to its former outputs.

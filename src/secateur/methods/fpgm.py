@@ -18,7 +18,7 @@ __all__ = ["fpgm"]
     source="arXiv:1811.00250",
     claim="the filters to lose are those that others can stand in for, not the small ones; ResNet-56 on CIFAR-10 loses half of "
     "its multiply-adds for 0.1 to 0.3 points",
-    result=None,
+    results=("filters-by-score.json",),
 )
 def fpgm(
     *, sparsity: float = 0.4, exclude: tuple[str, ...] = (), epochs: float = 40.0, learning_rate: float | None = None

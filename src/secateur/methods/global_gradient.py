@@ -17,7 +17,7 @@ __all__ = ["global_gradient"]
     paper="Blalock et al., What is the State of Neural Network Pruning?, 2020",
     source="arXiv:2003.03033",
     claim="the weights whose removal changes the loss least, to first order, on one minibatch",
-    result=None,
+    results=("demo-digits.json", "layer-budgets.json"),
 )
 def global_gradient(*, sparsity: float = 0.9, epochs: float = 10.0, learning_rate: float | None = None) -> Recipe:
     """The smallest |w·∂L/∂w| of all layers together go at once; the rest are fine-tuned.

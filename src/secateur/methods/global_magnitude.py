@@ -17,7 +17,7 @@ __all__ = ["global_magnitude"]
     paper="Blalock et al., What is the State of Neural Network Pruning?, 2020",
     source="arXiv:2003.03033",
     claim="the smallest weights of the whole network are the ones to lose; a strong baseline at every compression",
-    result="resnet20-allocation.json",
+    results=("resnet20-allocation.json", "bn-recalibration.json"),
 )
 def global_magnitude(*, sparsity: float = 0.9, epochs: float = 10.0, learning_rate: float | None = None) -> Recipe:
     """The smallest |w| of all layers together go at once; the rest are fine-tuned.

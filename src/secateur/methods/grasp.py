@@ -18,7 +18,7 @@ __all__ = ["grasp"]
     source="arXiv:2002.07376",
     claim="pruned before training so that gradients keep flowing, VGG-19 on CIFAR-10 has 92.2 % accuracy with 2 % of its "
     "weights, and beats SNIP there",
-    result=None,
+    results=("at-initialisation.json",),
 )
 def grasp(*, sparsity: float = 0.9, temperature: float = 200.0) -> Recipe:
     """The weights without which ‖∇L‖² would be largest, by −θ ⊙ Hg, go from the untrained network, which is then trained.

@@ -18,7 +18,7 @@ __all__ = ["han_2015"]
     paper="Han et al., Learning both Weights and Connections for Efficient Neural Networks, 2015",
     source="arXiv:1506.02626",
     claim="LeNet-300-100 and LeNet-5 lose 11 of 12 weights, AlexNet 8 of 9, at no loss of accuracy",
-    result="han2015-mnist.json",
+    results=("han2015-mnist.json",),
 )
 def han_2015(
     *,

@@ -19,7 +19,7 @@ __all__ = ["lamp"]
     source="arXiv:2010.07611",
     claim="one ranking by each weight's share of its layer's squares gives layer sparsities that beat global, uniform and "
     "Erdős-Rényi ones, most of all at high sparsity",
-    result=None,
+    results=("layer-budgets.json",),
 )
 def lamp(*, sparsity: float = 0.9, rounds: int = 5, epochs: float = 10.0, learning_rate: float | None = None) -> Recipe:
     """The smallest w_u² / Σ_{v≥u} w_v² of all layers together go, in rounds of pruning and fine-tuning.

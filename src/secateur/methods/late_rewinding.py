@@ -13,7 +13,7 @@ __all__ = ["late_rewinding"]
     paper="Frankle et al., Linear Mode Connectivity and the Lottery Ticket Hypothesis, 2020",
     source="arXiv:1912.05671",
     claim="rewound to a step early in training at which it is stable to the data order, a pruned ResNet matches the dense one",
-    result="rewinding.json",
+    results=("rewinding.json", "instability.json"),
 )
 def late_rewinding(*, sparsity: float | None = None, rounds: int = 10, rate: float = 0.2, to: int = 1000) -> Recipe:
     """In each round the smallest |θ_T| of all layers go, and the survivors go back to θ_k of the dense training, k > 0.

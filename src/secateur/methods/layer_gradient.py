@@ -17,7 +17,7 @@ __all__ = ["layer_gradient"]
     paper="Blalock et al., What is the State of Neural Network Pruning?, 2020",
     source="arXiv:2003.03033",
     claim="as global gradient, with the same fraction from every layer",
-    result=None,
+    results=("layer-budgets.json",),
 )
 def layer_gradient(*, sparsity: float = 0.9, epochs: float = 10.0, learning_rate: float | None = None) -> Recipe:
     """The smallest |w·∂L/∂w| of each layer go at once; the rest are fine-tuned.

@@ -17,7 +17,7 @@ __all__ = ["layer_magnitude"]
     paper="Blalock et al., What is the State of Neural Network Pruning?, 2020",
     source="arXiv:2003.03033",
     claim="as global magnitude, with the same fraction from every layer; weaker, because layers differ in what they can spare",
-    result="resnet20-allocation.json",
+    results=("resnet20-allocation.json",),
 )
 def layer_magnitude(*, sparsity: float = 0.9, epochs: float = 10.0, learning_rate: float | None = None) -> Recipe:
     """The smallest |w| of each layer go at once; the rest are fine-tuned.

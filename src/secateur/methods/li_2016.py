@@ -62,7 +62,7 @@ def layers_of(network: str) -> tuple[tuple[str, float], ...]:
     source="arXiv:1608.08710",
     claim="without the filters of least L1 norm VGG-16 needs 34 % and ResNet-110 38 % fewer multiply-adds at nearly the same "
     "accuracy on CIFAR-10",
-    result="resnet56-filters.json",
+    results=("resnet56-filters.json", "filters-by-score.json"),
 )
 def li_2016(
     *,

@@ -17,7 +17,7 @@ __all__ = ["liu_2019"]
     paper="Liu et al., Rethinking the Value of Network Pruning, 2019",
     source="arXiv:1810.05270",
     claim="a pruned architecture trained from new weights, given the same computation, is as good as the fine-tuned network",
-    result="scratch.json",
+    results=("scratch.json",),
 )
 def liu_2019(*, sparsity: float = 0.9, budget: str = "epochs", seed: int = 0) -> Recipe:
     """The smallest |w| of all layers go at once; what is left is drawn anew and trained as the dense network was.

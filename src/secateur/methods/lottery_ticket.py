@@ -18,7 +18,7 @@ __all__ = ["lottery_ticket"]
     paper="Frankle & Carbin, The Lottery Ticket Hypothesis: Finding Sparse, Trainable Neural Networks, 2019",
     source="arXiv:1803.03635",
     claim="a subnetwork of a fifth of LeNet-300-100, trained alone from its initial weights, learns sooner than the whole",
-    result="lottery-ticket.json",
+    results=("lottery-ticket.json", "rewinding.json"),
 )
 def lottery_ticket(
     *,

@@ -18,7 +18,7 @@ __all__ = ["michel_2019"]
     paper="Michel et al., Are Sixteen Heads Really Better than One?, 2019",
     source="arXiv:1905.10650",
     claim="20 to 40 % of the heads of BERT and of a translation model go after training before quality falls noticeably",
-    result=None,
+    results=("heads.json",),
 )
 def michel_2019(*, sparsity: float = 0.4, rounds: int = 4, epochs: float = 0.0, learning_rate: float | None = None) -> Recipe:
     """The heads with the least I_h = E_x |∂L(x)/∂ξ_h| go, over all layers, a tenth of them at a time, scored anew.

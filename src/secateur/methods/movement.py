@@ -17,7 +17,7 @@ __all__ = ["movement"]
     paper="Sanh, Wolf & Rush, Movement Pruning: Adaptive Sparsity by Fine-Tuning, 2020",
     source="arXiv:2005.07683",
     claim="in transfer learning, movement beats magnitude clearly where less than 15 % of the weights are left",
-    result=None,
+    results=("movement.json",),
 )
 def movement(
     *,

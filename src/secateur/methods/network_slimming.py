@@ -17,7 +17,7 @@ __all__ = ["network_slimming"]
     paper="Liu et al., Learning Efficient Convolutional Networks through Network Slimming, 2017",
     source="arXiv:1708.06519",
     claim="after training with an L1 penalty on batch-norm scales, channels with small scales go at hardly any loss",
-    result=None,
+    results=("filters-by-score.json",),
 )
 def network_slimming(
     *,

@@ -19,7 +19,7 @@ __all__ = ["obd"]
     source="https://proceedings.neurips.cc/paper/1989/hash/6c9882bbac1c7093bd25041881277658-Abstract.html",
     claim="by second derivatives a digit network loses more than half of its weights at no loss, where magnitude alone costs "
     "accuracy much sooner",
-    result=None,
+    results=("exact-obs.json",),
 )
 def obd(*, sparsity: float = 0.9, rounds: int = 5, epochs: float = 10.0, learning_rate: float | None = None) -> Recipe:
     """The smallest ½·h·w² of a trained network go, in rounds of deleting and training again.

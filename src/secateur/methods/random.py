@@ -17,7 +17,7 @@ __all__ = ["random"]
     paper="Blalock et al., What is the State of Neural Network Pruning?, 2020",
     source="arXiv:2003.03033",
     claim="any score worth its name is better than none at compression 4 and above",
-    result="resnet20-allocation.json",
+    results=("resnet20-allocation.json",),
     control=True,
 )
 def random(*, sparsity: float = 0.9, epochs: float = 10.0, learning_rate: float | None = None, seed: int = 0) -> Recipe:

@@ -17,7 +17,7 @@ __all__ = ["renda_2020"]
     paper="Renda et al., Comparing Rewinding and Fine-tuning in Neural Network Pruning, 2020",
     source="arXiv:2003.02389",
     claim="retraining under the original learning rates beats fine-tuning at the last one, and is no worse than rewound weights",
-    result="rewinding.json",
+    results=("rewinding.json",),
 )
 def renda_2020(*, sparsity: float | None = None, rounds: int = 10, rate: float = 0.2, to: int = 0) -> Recipe:
     """In each round the smallest |w| of all layers go, and the rest is trained again for as long as the dense network was.

@@ -17,7 +17,7 @@ __all__ = ["soft_movement"]
     paper="Sanh, Wolf & Rush, Movement Pruning: Adaptive Sparsity by Fine-Tuning, 2020",
     source="arXiv:2005.07683",
     claim="with a threshold and a penalty on the scores instead of a share, every layer finds its own sparsity, and more goes",
-    result=None,
+    results=("movement.json",),
 )
 def soft_movement(
     *,

@@ -18,7 +18,7 @@ __all__ = ["synflow"]
     source="arXiv:2006.05467",
     claim="a hundred small steps by synaptic flow never empty a layer while others have weights to spare, and networks train "
     "at sparsities where other pruning at initialisation leaves them at chance",
-    result=None,
+    results=("at-initialisation.json",),
 )
 def synflow(*, sparsity: float = 0.9, iterations: int = 100) -> Recipe:
     """The smallest |θ|·∂R/∂|θ| go, in many steps without training between, from the untrained network, which is then trained.

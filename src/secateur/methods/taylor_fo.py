@@ -18,7 +18,7 @@ __all__ = ["taylor_fo"]
     source="arXiv:1906.10771",
     claim="what a filter does to the loss, to first order, compares over all layers, and correlates by more than 93 % with what "
     "its removal does",
-    result=None,
+    results=("filters-by-score.json",),
 )
 def taylor_fo(
     *,

@@ -17,7 +17,7 @@ __all__ = ["zhu_gupta_2018"]
     paper="Zhu & Gupta, To prune, or not to prune: exploring the efficacy of pruning for model compression, 2018",
     source="arXiv:1710.01878",
     claim="a cubic ramp during training beats pruning at once; large-sparse networks beat small-dense ones of equal size",
-    result="zhu-gupta-2018.json",
+    results=("zhu-gupta-2018.json", "large-sparse-small-dense.json", "gale-2019.json"),
 )
 def zhu_gupta_2018(
     *,

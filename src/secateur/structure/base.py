@@ -24,11 +24,13 @@ class Structure(Component, axis="structure"):
     followers: ClassVar[bool] = False
     """Whether a unit takes its bias and batch-norm entries along."""
 
-    couples: ClassVar[bool] = False
-    """Whether units reach over several layers, once example inputs tell which."""
-
     alone: ClassVar[bool] = True
     """Whether a unit is one also within its own layer, without example inputs."""
+
+    @property
+    def couples(self) -> bool:
+        """Whether units reach over several layers, once example inputs tell which."""
+        return False
 
     @property
     def max_sparsity(self) -> float:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -25,13 +24,16 @@ class Coupled(Grouped, axis="structure"):
     brought to one scale (``normalize``) before units of different groups compete.
     """
 
-    couples: ClassVar[bool] = True
-
     reduce: str = param(default="mean", among=("mean", "sum", "max", "l2", "abs_sum"))
     members: str = param(default="producers", among=("producers", "consumers", "scales", "all"))
     across: str = param(default="mean", among=("mean", "sum", "max"))
     normalize: str = param(default="none", among=("none", "mean", "max", "l2"))
     round_to: int = param(default=1, ge=1)
+
+    @property
+    def couples(self) -> bool:
+        """They do."""
+        return True
 
     @abstractmethod
     def misfit_group(self, group: Coupling) -> str | None:

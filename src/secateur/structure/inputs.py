@@ -6,6 +6,7 @@ from torch import Tensor
 
 from ..core.component import component, param
 from ..core.coupling import Coupling
+from ..core.errors import RecipeError
 from .coupled import Coupled
 
 __all__ = ["Inputs"]
@@ -16,7 +17,7 @@ class Inputs(Coupled):
     """All that one input of a layer meets: a column of a linear layer, a slice of kernels of a convolution.
 
     With example inputs an input goes with what makes it: the units are those of ``Filters``, scored on the weights that
-    read them.
+    read them. What no layer makes, the model's own inputs, stays then; with ``coupled=False`` it may go like any other.
 
     Args:
         reduce: how a column's weights make its score: ``mean``, ``sum``, ``max``, ``l2``, or ``abs_sum`` (of scores
@@ -25,6 +26,11 @@ class Inputs(Coupled):
         across: how the scores of several members make the unit's: ``mean``, ``sum`` or ``max``.
         normalize: what a group's scores are divided by before groups compete: ``none``, or their ``mean``, ``max``, ``l2``.
         round_to: kept inputs of a coupled group are a multiple of this, where any go.
+        coupled: whether example inputs, where there are any, make the units reach over layers; without, every layer's
+            columns go by themselves.
+
+    Raises:
+        RecipeError: not coupled, and a parameter that speaks of coupled groups.
 
     Example:
         >>> import torch
@@ -36,6 +42,20 @@ class Inputs(Coupled):
     """
 
     members: str = param(default="consumers", among=("producers", "consumers", "scales", "all"))
+    coupled: bool = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.coupled and self.speaks_of_groups:
+            raise RecipeError(
+                f"structure 'inputs': {self.speaks_of_groups} speaks of coupled groups, and with coupled=False there are none; "
+                "leave it out, or give coupled=True"
+            )
+
+    @property
+    def couples(self) -> bool:
+        """What ``coupled`` says."""
+        return self.coupled
 
     def misfit_group(self, group: Coupling) -> str | None:
         """Anything a layer makes, but heads."""

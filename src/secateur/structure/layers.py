@@ -36,12 +36,16 @@ class Layers(Structure):
         Veit et al., *Residual Networks Behave Like Ensembles of Relatively Shallow Networks*, 2016, arXiv:1605.06431.
     """
 
-    couples: ClassVar[bool] = True
     alone: ClassVar[bool] = False
 
     reduce: str = param(default="mean", among=("mean", "sum", "max", "l2", "abs_sum"))
     members: str = param(default="all", among=("all", "scales"))
     across: str = param(default="mean", among=("mean", "sum", "max"))
+
+    @property
+    def couples(self) -> bool:
+        """They are of the whole model."""
+        return True
 
     def misfit(self, target: Target) -> str | None:
         """No layer by itself has a shortcut."""
