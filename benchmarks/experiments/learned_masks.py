@@ -14,11 +14,12 @@ from secateur.training import Task, Training
 from secateur.training.data import load_data
 
 SEEDS = (0, 1, 2)
-EPOCHS = 100
+EPOCHS = 60
+GATE_RATES = (0.01, 0.05)  # of the gates' log α; validation chooses
 TRAINING = Training(epochs=EPOCHS, batch_size=100, optimizer="adam", learning_rate=1e-3, decay="linear", weight_decay=0)
 
 
-def experiment(arm: str, seed: int, examples: int) -> Experiment:
+def experiment(arm: str, seed: int, examples: int, gate_rate: float | None = None) -> Experiment:
     """The dense network, or one that learns from scratch what it does without."""
     if arm == "dense":
         return Experiment(task="mnist", model="lenet_300_100", training=TRAINING, seed=seed)
@@ -26,6 +27,8 @@ def experiment(arm: str, seed: int, examples: int) -> Experiment:
     own: dict[str, Any] = {"examples": examples, "steps": steps - 5 * epoch}  # what is left is tuned for five epochs
     if arm == "variational_dropout":
         own |= {"begin": 5 * epoch, "ramp": 15 * epoch}
+    if gate_rate is not None:
+        own["gate_learning_rate"] = gate_rate
     return Experiment(
         task="mnist", model="lenet_300_100", training=TRAINING, method=arm, method_arguments=tuple(own.items()),
         start="initial", seed=seed,
@@ -41,8 +44,21 @@ def main() -> None:
     options = arguments()
     examples = len(Task(load_data("mnist", options.data)).data.train)
     arms = ("dense", "variational_dropout", "l0_hard_concrete")
-    experiments = {(a, s): experiment(a, s, examples) for a in arms for s in SEEDS}
-    results = {o.experiment.id: o.result for o in finish(list(experiments.values()), options)}
+    rates: dict[str, tuple[float | None, ...]] = {a: GATE_RATES if a == "l0_hard_concrete" else (None,) for a in arms}
+    tried = {(a, r, s): experiment(a, s, examples, r) for a in arms for r in rates[a] for s in SEEDS}
+    results = {o.experiment.id: o.result for o in finish(list(tried.values()), options)}
+
+    def preferred(arm: str) -> float | None:
+        """The rate that leaves least of those within 0.3 pt of the most accurate one, on validation."""
+
+        def mean(rate: float | None, figure: Any) -> float:
+            return mean_std(figure(results[tried[arm, rate, s].id]) for s in SEEDS)["mean"]
+
+        top1 = {r: mean(r, lambda x: x["validation"]["top1"]) for r in rates[arm]}
+        return max((r for r in top1 if top1[r] >= max(top1.values()) - 0.003), key=lambda r: mean(r, lambda x: x["compression"]))
+
+    best = {a: preferred(a) for a in arms}
+    experiments = {(a, s): tried[a, best[a], s] for a in arms for s in SEEDS}
 
     def figures_of(arm: str) -> dict[str, Any]:
         runs = [r for s in SEEDS if (r := results[experiments[arm, s].id]) is not None]
@@ -70,11 +86,12 @@ def main() -> None:
         "learned-masks",
         "a network can learn, while it trains, which of its weights and inputs it does without",
         {"task": "mnist", "model": "lenet_300_100", "seeds": SEEDS, "training": TRAINING.to_dict(), "examples": examples,
+         "gate_rates": GATE_RATES, "gate_rate_by_validation": best["l0_hard_concrete"],
          "published": "variational dropout 1.92 % error, 68 ×, 98.9-97.2-62.0 % sparse, 200 epochs, dense 1.64 %; gates "
          "219-214-100 inputs at 1.4 % error (from memory), 200 epochs"},
         {"methods": found},
         checks,
-        ("Half of the published epochs. No setting was chosen by these figures.",),
+        ("60 epochs, where the papers have 200. The gates' learning rate is chosen on validation, nothing by the test figures.",),
     )  # fmt: skip
 
 
