@@ -23,7 +23,7 @@ from secateur.score import Magnitude, Random
 from secateur.training import Training
 
 SEEDS = (0, 1, 2)
-DENSITIES = (0.6, 0.1, 0.05, 0.02)
+DENSITIES = (0.6, 0.1, 0.02, 0.005)
 FIRST = Training(epochs=8, batch_size=128, optimizer="adam", learning_rate=1e-3, decay="linear", weight_decay=0)
 PICTURES, BATCH, EPOCHS, EVENTS = 2000, 32, 30, 100
 STEPS = EPOCHS * -(-PICTURES // BATCH)
@@ -103,14 +103,14 @@ def main() -> None:
     }
     results = {o.experiment.id: o.result for o in finish([e for c in made.values() for es in c.values() for e in es], options)}
     found = {
-        f"{arm} at {x:.0%}" if arm in ARMS else f"{arm}, λ = {x:g}" if arm != "dense" else arm: figures_of(
+        f"{arm} at {x:.1%}" if arm in ARMS else f"{arm}, λ = {x:g}" if arm != "dense" else arm: figures_of(
             {k: [r for e in es if (r := results[e.id]) is not None] for k, es in case.items()}
         )
         for (arm, x), case in made.items()
     }
 
     def top1(arm: str, density: float) -> float:
-        return 100 * float(found[f"{arm} at {density:.0%}"]["top1"]["mean"])
+        return 100 * float(found[f"{arm} at {density:.1%}"]["top1"]["mean"])
 
     gap = {d: top1("movement", d) - top1("magnitude", d) for d in DENSITIES}
     small = [f for n, f in found.items() if n.startswith("soft") and f["density_percent"]["mean"] <= 10]
@@ -126,7 +126,7 @@ def main() -> None:
         },
         {"ways": found},
         {
-            **{f"{d:.0%} of the weights: movement > magnitude ({gap[d]:+.2f} pt)": gap[d] > 0 for d in DENSITIES if d <= 0.1},
+            **{f"{d:.1%} of the weights: movement > magnitude ({gap[d]:+.2f} pt)": gap[d] > 0 for d in DENSITIES if d <= 0.1},
             f"60 % of the weights: movement ≤ magnitude ({gap[0.6]:+.2f} pt)": gap[0.6] <= 0,
             "soft movement, where it leaves at most 10 %: > magnitude at 10 %": bool(small)
             and max(100 * f["top1"]["mean"] for f in small) > top1("magnitude", 0.1),
