@@ -14,16 +14,13 @@ from secateur.training import Task, Training
 from secateur.training.data import load_data
 
 SEEDS = (0, 1, 2)
-EPOCHS = 100
+EPOCHS = 60
 # What validation chooses among: of the settings within 0.3 pt of the dense network the one that keeps least.
 SETTINGS: dict[str, tuple[dict[str, float], ...]] = {
     "dense": ({},),
-    "variational_dropout": ({"kl": 1.0}, {"kl": 0.5}),
-    "l0_hard_concrete": (
-        {"penalty": 0.1, "gate_learning_rate": 0.01}, {"penalty": 0.1, "gate_learning_rate": 0.05},
-        {"penalty": 0.3, "gate_learning_rate": 0.05},
-    ),
-}  # fmt: skip
+    "variational_dropout": ({"kl": 1.0},),
+    "l0_hard_concrete": ({"penalty": 0.1, "gate_learning_rate": 0.01}, {"penalty": 0.1, "gate_learning_rate": 0.05}),
+}
 TRAINING = Training(epochs=EPOCHS, batch_size=100, optimizer="adam", learning_rate=1e-3, decay="linear", weight_decay=0)
 
 
@@ -96,7 +93,7 @@ def main() -> None:
          "219-214-100 inputs at 1.4 % error (from memory), 200 epochs"},
         {"methods": found, "settings": {f"{a}, {i + 1}": f for a, xs in every.items() if len(xs) > 1 for i, f in enumerate(xs)}},
         checks,
-        ("Half of the published epochs. The settings were chosen on validation.",),
+        ("60 epochs, where the papers have 200. The gates' learning rate was chosen on validation.",),
     )  # fmt: skip
 
 

@@ -6,6 +6,8 @@ import math
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import nn
 
 from secateur import Pruner, Recipe, RecipeError
@@ -55,6 +57,18 @@ def test_score_is_minus_log_alpha_and_threshold_three_is_alpha_twenty():
     assert score[:2].tolist() == pytest.approx([-math.log(20), -math.log(20.2)], abs=1e-5)
     assert score[2].item() == pytest.approx(10 + math.log(1e-8), abs=1e-4)
     assert Threshold(at=-3.0).at == -VD.threshold == -3
+
+
+@given(st.integers(0, 2**16))
+def test_the_penalty_is_the_sum_of_the_divergences_and_its_gradient_autograds(seed):
+    draw = torch.Generator().manual_seed(seed)
+    weight = (torch.randn(40, generator=draw, dtype=torch.float64) * 0.3).requires_grad_()
+    learned = (torch.randn(40, generator=draw, dtype=torch.float64) * 4 - 4).requires_grad_()
+    cost = VD.cost(Part(learned=learned, weight=weight, t=10**6))
+    log_alpha = learned - torch.log(weight.square() + 1e-8)
+    whole = VD.kl / VD.examples * VD.divergence(log_alpha.clamp(-8, 8)).sum()
+    torch.testing.assert_close(cost, whole)
+    torch.testing.assert_close(torch.autograd.grad(cost, (learned, weight)), torch.autograd.grad(whole, (learned, weight)))
 
 
 def test_divergence_pushes_noise_up_and_is_flat_beyond_the_clip():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -83,7 +83,11 @@ class VariationalDropout(Learned):
     def cost(self, part: Part) -> Tensor | None:
         """kl/N · Σ D_KL at this step's place in the ramp."""
         strength = self.kl / self.examples * ramped(part.t, self.begin, self.ramp)
-        return strength * self.divergence(_log_alpha(part).clamp(_LOW, _HIGH)).sum() if strength else None
+        if not strength:
+            return None
+        assert part.weight is not None
+        total: Tensor = _Divergence.apply(part.learned, part.weight)  # type: ignore[no-untyped-call]
+        return strength * total
 
     def _signal(self, part: Part) -> Tensor:
         with torch.no_grad():
@@ -98,3 +102,26 @@ def log_theta2(weight: Tensor) -> Tensor:
 def _log_alpha(part: Part) -> Tensor:
     assert part.weight is not None
     return part.learned - log_theta2(part.weight.to(part.learned.dtype))
+
+
+class _Divergence(torch.autograd.Function):
+    """Σ D_KL and its gradient in one go: autograd's way there passes over the weights three times as often."""
+
+    @staticmethod
+    def forward(ctx: Any, log_variance: Tensor, weight: Tensor) -> Tensor:
+        theta = weight.to(log_variance.dtype)
+        theta2 = theta.square().add_(1e-8)
+        log_alpha = log_variance - theta2.log()
+        inside = (log_alpha >= _LOW) & (log_alpha <= _HIGH)
+        log_alpha.clamp_(_LOW, _HIGH)
+        share = torch.sigmoid(log_alpha)
+        s = log_alpha.mul_(_K3).add_(_K2).sigmoid_()
+        total = _K1 * (s.numel() - s.sum()) - 0.5 * share.log().sum()
+        gradient = (1 - s).mul_(s).mul_(-_K1 * _K3).add_(share.sub_(1), alpha=0.5).mul_(inside)
+        ctx.save_for_backward(gradient, (theta * gradient).div_(theta2).mul_(-2).to(weight.dtype))
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *outputs: Tensor) -> tuple[Tensor, Tensor]:
+        of_variance, of_weight = ctx.saved_tensors
+        return of_variance * outputs[0], of_weight * outputs[0]
