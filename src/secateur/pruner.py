@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from .core.errors import DataError, ModelError, RecipeError
 from .core.layers import Layer, unwrap
 from .core.statistics import Loss
-from .core.surgery import adjusted_dropout, dead_neurons, inner_optimizer, zero_momentum
+from .core.surgery import adjusted_dropout, dead_neurons, inner_optimizer, zero_, zero_momentum
 from .goal import Compression, Goal, Limit
 from .recipe import Recipe
 from .recovery import Finetune, recalibrate_
@@ -185,7 +185,7 @@ class Pruner:
             parameter = other.get_parameter(name)
             if mask.device != parameter.device:
                 mask = self.masks[name] = mask.to(parameter.device)
-            parameter.masked_fill_(~mask, 0)
+            zero_(parameter, mask)
 
     def penalty(self) -> Tensor | float:
         """What your loop adds to its loss until all is pruned: λ·Σ|w|^p for ``Magnitude(p, penalty=λ)``, 0 for most scores."""

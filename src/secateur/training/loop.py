@@ -157,11 +157,16 @@ class _Loop:
         if self.pruner is not None:
             self.pruner.step()
         self.optimizer.zero_grad()
-        value = float(self.accelerator.reduce(loss.detach(), reduction="mean"))  # alike on all ranks, so all stop alike
+        value = float(self._mean(loss.detach()))  # alike on all ranks, so all stop alike
         if not math.isfinite(value):
             raise DataError(f"the loss is {value} at step {self.at.step}: training diverged; lower the learning rate or set clip")
         self.at.losses.append(value)
         self.at.step += 1
+
+    def _mean(self, value: Tensor) -> Tensor:
+        """The mean over all ranks; alone, Accelerate would look for its packages on disk at every step."""
+        mean: Tensor = value if self.accelerator.num_processes == 1 else self.accelerator.reduce(value, reduction="mean")
+        return mean
 
     def validate(self) -> bool:
         """Evaluate on the validation split; whether to stop early."""
