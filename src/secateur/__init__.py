@@ -15,8 +15,11 @@ from .recipe import Recipe
 
 if TYPE_CHECKING:
     from .codec import load, save
+    from .codec.quantise import Share
     from .evaluate.measure import measure
     from .graph.explain import explain
+    from .pipeline import Pipeline
+    from .sharer import Sharer
 
 try:
     __version__ = version("secateur")
@@ -33,11 +36,14 @@ __all__ = [
     "Macs",
     "ModelError",
     "Params",
+    "Pipeline",
     "Pruner",
     "Recipe",
     "RecipeError",
     "RunError",
     "SecateurError",
+    "Share",
+    "Sharer",
     "Sparsity",
     "explain",
     "load",
@@ -49,6 +55,9 @@ __all__ = [
 ]
 
 _LAZY = {
+    "Pipeline": ".pipeline",
+    "Share": ".codec.quantise",
+    "Sharer": ".sharer",
     "explain": ".graph.explain",
     "load": ".codec",
     "measure": ".evaluate.measure",

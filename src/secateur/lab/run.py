@@ -67,6 +67,8 @@ def _work(job: Job, root: Path) -> None:
     before = None
     if experiment.recipe is None:
         job.train_dense()
+    elif experiment.pipeline is not None:
+        before = job.share_and_tune(root)
     elif experiment.control is not None:
         job.train_control(root)
     else:
