@@ -70,6 +70,8 @@ class Share:
             value = coerce(getattr(self, f.name), hints[f.name], f"share: {f.name}")
             check_bounds(value, f.metadata, f"share: {f.name}")
             object.__setattr__(self, f.name, value)
+        first = dict(reversed(self.layers))  # of two equal patterns the first counts, and a file has one
+        object.__setattr__(self, "layers", tuple((n, first[n]) for n in dict.fromkeys(n for n, _ in self.layers)))
 
     def bits(self, name: str, tensor: Tensor) -> int:
         """Bits of a tensor; 0 where it is left as it is."""
