@@ -22,8 +22,8 @@ FILES = sorted(SOURCE.rglob("*.py"))
 
 PUBLIC = [
     "Bytes", "Compression", "DataError", "DependencyError", "FormatError", "Latency", "Macs", "ModelError", "Params", "Pruner",
-    "Recipe", "RecipeError", "RunError", "SecateurError", "Sparsity", "explain", "load", "measure", "prune_", "reach", "save",
-    "shrink_",
+    "Recipe", "RecipeError", "RunError", "SecateurError", "Sparsity", "compress", "explain", "load", "measure",
+    "prune_", "reach", "save", "shrink_",
 ]  # fmt: skip
 
 AXIS = set(AXES)

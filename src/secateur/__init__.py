@@ -14,7 +14,7 @@ from .reachable import reach
 from .recipe import Recipe
 
 if TYPE_CHECKING:
-    from .codec import load, save
+    from .codec import compress, load, save
     from .evaluate.measure import measure
     from .graph.explain import explain
 
@@ -39,6 +39,7 @@ __all__ = [
     "RunError",
     "SecateurError",
     "Sparsity",
+    "compress",
     "explain",
     "load",
     "measure",
@@ -49,6 +50,7 @@ __all__ = [
 ]
 
 _LAZY = {
+    "compress": ".codec",
     "explain": ".graph.explain",
     "load": ".codec",
     "measure": ".evaluate.measure",
