@@ -16,7 +16,7 @@ pipelines = st.builds(
     Pipeline, prune=st.sampled_from([m.recipe() for m in METHODS.values()]),
     share=st.builds(Share, conv=st.none() | st.integers(1, 16), layers=st.lists(
         st.tuples(st.text("ab.*?[]é", max_size=5), st.integers(0, 16)), max_size=3).map(tuple), epochs=st.floats(0, 1e6)),
-    code=st.builds(Code, coder=st.sampled_from(["smallest", "huffman"]), gap_bits=st.integers(1, 16)),
+    code=st.builds(Code, coder=st.sampled_from(["range", "rans", "huffman", "none"]), index_bits=st.none() | st.integers(1, 8)),
 )  # fmt: skip
 
 
@@ -35,7 +35,7 @@ def test_the_id_depends_on_what_differs_from_the_defaults_alone():
     """Names of folders that people keep: none of these may ever change."""
     assert Pipeline().id == "44136fa355b3" == Pipeline(share=Share(conv=8)).id
     assert deep_compression().id == "228543d3b96f"
-    assert len({Pipeline().id, Pipeline(share=Share(conv=7)).id, Pipeline(code=Code(gap_bits=4)).id}) == 3
+    assert len({Pipeline().id, Pipeline(share=Share(conv=7)).id, Pipeline(code=Code(index_bits=4)).id}) == 3
 
 
 def test_a_file(tmp_path):
@@ -49,7 +49,7 @@ def test_a_file(tmp_path):
     [("shar: {}", "a pipeline has no part 'shar'; it has 'prune', 'share', 'code'"),
      ("share: 3", "pipeline: share must be a mapping of names to values; got 3"),
      ("share: {bits: 3}", "share has no parameter 'bits'; it has 'conv', 'linear'"),
-     ("code: {coder: zip}", "code: coder must be one of smallest, huffman; got 'zip'"),
+     ("code: {coder: zip}", "code: coder must be one of range, rans, huffman, none; got 'zip'"),
      ("version: 2", "this pipeline has version 2; this release reads version 1")],
 )  # fmt: skip
 def test_refuses(text, sentence):

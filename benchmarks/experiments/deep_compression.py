@@ -25,16 +25,16 @@ STARTS = {
 }  # fmt: skip
 PAPER = {
     "lenet_300_100": han_2015(sparsity=1 - 1 / 13, rounds=3, epochs=6.0, learning_rate=0.05),
-    "lenet_5": han_2015(rounds=2, epochs=2.0, learning_rate=0.02, layers=(("conv*", 0.5),)),
+    "lenet_5": han_2015(rounds=2, epochs=1.5, learning_rate=0.02, layers=(("conv*", 0.5),)),
 }
 BEYOND = {
     "lenet_300_100": sc.Recipe(
-        allocation=LAMP(), schedule=Cubic(sparsity=0.95, begin=0, end=430 * 12, every=86),
-        recovery=Finetune(epochs=20.0, learning_rate=0.05), prune_classifier=True,
+        allocation=LAMP(), schedule=Cubic(sparsity=0.95, begin=0, end=430 * 9, every=86),
+        recovery=Finetune(epochs=15.0, learning_rate=0.05), prune_classifier=True,
     ),
     "lenet_5": sc.Recipe(
-        allocation=LAMP(), schedule=Cubic(sparsity=0.98, begin=0, end=860 * 2, every=43),
-        recovery=Finetune(epochs=4.0, learning_rate=0.02), prune_classifier=True,
+        allocation=LAMP(), schedule=Cubic(sparsity=0.98, begin=0, end=1290, every=86),
+        recovery=Finetune(epochs=3.0, learning_rate=0.02), prune_classifier=True,
     ),
 }  # fmt: skip
 

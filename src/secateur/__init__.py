@@ -14,7 +14,7 @@ from .reachable import reach
 from .recipe import Recipe
 
 if TYPE_CHECKING:
-    from .codec import load, save
+    from .codec import compress, load, save
     from .codec.quantise import Share
     from .evaluate.measure import measure
     from .graph.explain import explain
@@ -45,6 +45,7 @@ __all__ = [
     "Share",
     "Sharer",
     "Sparsity",
+    "compress",
     "explain",
     "load",
     "measure",
@@ -58,6 +59,7 @@ _LAZY = {
     "Pipeline": ".pipeline",
     "Share": ".codec.quantise",
     "Sharer": ".sharer",
+    "compress": ".codec",
     "explain": ".graph.explain",
     "load": ".codec",
     "measure": ".evaluate.measure",

@@ -7,8 +7,9 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
+from .codec.compress import CODERS
 from .codec.quantise import Share
 from .core.component import build, check_bounds, coerce, param, read_form
 from .core.errors import RecipeError
@@ -25,24 +26,26 @@ class Code:
     """How the tensors lie in the file, without loss.
 
     Args:
-        coder: ``smallest`` takes for each tensor the representation that is smallest; ``huffman`` takes Huffman codes of
-            codebook indices and of the gaps between weights, as Deep Compression does.
-        gap_bits: bits of a gap before Huffman coding; a longer one is cut by filler zeros.
+        coder: of numbers in codebooks and of positions, as ``secateur.compress`` takes it: ``range`` for the fewest bytes,
+            ``rans``, ``huffman`` as in Deep Compression, or ``none``.
+        index_bits: bits of the gap from one weight to the next before coding, a longer one is cut by filler zeros; None for
+            the layout that is smallest, tensor by tensor.
 
     Raises:
         RecipeError: a parameter of wrong type or out of range.
 
     Example:
-        >>> Code(coder="huffman").gap_bits
-        5
+        >>> Code(coder="huffman", index_bits=5).to_dict(minimal=True)
+        {'coder': 'huffman', 'index_bits': 5}
     """
 
-    coder: str = param(default="smallest", among=("smallest", "huffman"))
-    gap_bits: int = param(default=5, ge=1, le=16)
+    coder: str = param(default="range", among=CODERS)
+    index_bits: int | None = param(default=None, ge=1, le=8)
 
     def __post_init__(self) -> None:
-        for f, kind in zip(dc.fields(self), (str, int), strict=True):
-            value = coerce(getattr(self, f.name), kind, f"code: {f.name}")
+        hints = get_type_hints(type(self))
+        for f in dc.fields(self):
+            value = coerce(getattr(self, f.name), hints[f.name], f"code: {f.name}")
             check_bounds(value, f.metadata, f"code: {f.name}")
             object.__setattr__(self, f.name, value)
 

@@ -3,7 +3,9 @@
 Sees tensors, modules and masks, never an axis.
 """
 
-from .read import Row, inspect_file, load, read_metadata, read_shape
+from .compress import compress
+from .opened import Row
+from .read import inspect_file, load, read_metadata, read_shape
 from .write import file_size, save
 
-__all__ = ["Row", "file_size", "inspect_file", "load", "read_metadata", "read_shape", "save"]
+__all__ = ["Row", "compress", "file_size", "inspect_file", "load", "read_metadata", "read_shape", "save"]

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from ..codec import load, save
+from ..codec import compress, load, save
 from ..core.environment import environment
 from ..core.errors import RunError
 from .experiment import Experiment
@@ -75,8 +75,12 @@ def _work(job: Job, root: Path) -> None:
         before = job.prune_and_recover(root)
     seconds = job.seconds
     weights = folder.path / "model.safetensors"
-    recipe = {} if job.pruner is None else {"recipe": job.pruner.recipe}
-    save(job.model, weights, metadata={"experiment": experiment.id, **recipe})
+    metadata: dict[str, Any] = {"experiment": experiment.id}
+    if experiment.pipeline is not None:
+        code = experiment.pipeline.code
+        compress(job.model, weights, coder=code.coder, index_bits=code.index_bits, metadata=metadata)
+    else:
+        save(job.model, weights, metadata=metadata if job.pruner is None else {**metadata, "recipe": job.pruner.recipe})
     job.keep_pruner()
     result = {
         "id": experiment.id,

@@ -29,7 +29,7 @@ def deep_compression(
     start: str = "linear",
     tuning_epochs: float = 1.0,
     tuning_rate: float | None = None,
-    gap_bits: int = 5,
+    index_bits: int = 5,
 ) -> Pipeline:
     """Han et al. 2015, then argmin Σ_k Σ_{w ∈ c_k} (w − c_k)² in each layer, ∂L/∂c_k = Σ_i ∂L/∂w_i · 1[I_i = k], then Huffman.
 
@@ -48,7 +48,7 @@ def deep_compression(
         start: where k-means begins: ``linear``, ``density`` or ``random``.
         tuning_epochs: epochs of tuning the shared values.
         tuning_rate: its peak rate; None for a thousandth of the first training's.
-        gap_bits: bits of the gap from one weight to the next.
+        index_bits: bits of the gap from one weight to the next.
 
     Example:
         >>> pipeline = deep_compression(linear=6)
@@ -58,5 +58,5 @@ def deep_compression(
     return Pipeline(
         prune=han_2015(sparsity=sparsity, rounds=rounds, layers=layers, epochs=epochs, learning_rate=learning_rate),
         share=Share(conv=conv, linear=linear, start=start, epochs=tuning_epochs, learning_rate=tuning_rate),
-        code=Code(coder="huffman", gap_bits=gap_bits),
+        code=Code(coder="huffman", index_bits=index_bits),
     )
