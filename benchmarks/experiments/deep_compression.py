@@ -29,12 +29,12 @@ PAPER = {
 }
 BEYOND = {
     "lenet_300_100": sc.Recipe(
-        allocation=LAMP(), schedule=Cubic(sparsity=0.95, begin=0, end=430 * 9, every=86),
-        recovery=Finetune(epochs=15.0, learning_rate=0.05), prune_classifier=True,
+        allocation=LAMP(), schedule=Cubic(sparsity=0.94, begin=0, end=430 * 9, every=86), prune_classifier=True,
+        recovery=Finetune(epochs=15.0, learning_rate=0.05, adjust_dropout=True, drop_dead=True),
     ),
     "lenet_5": sc.Recipe(
-        allocation=LAMP(), schedule=Cubic(sparsity=0.98, begin=0, end=1290, every=86),
-        recovery=Finetune(epochs=3.0, learning_rate=0.02), prune_classifier=True,
+        allocation=LAMP(), schedule=Cubic(sparsity=0.97, begin=0, end=860 * 2, every=86), prune_classifier=True,
+        recovery=Finetune(epochs=4.0, learning_rate=0.02, adjust_dropout=True, drop_dead=True),
     ),
 }  # fmt: skip
 

@@ -107,7 +107,7 @@ BAD = {
     "a: [": "is not valid YAML at line",
     "taks: digits": "an experiment has no part 'taks'; it has 'task', 'task_options'",
     "version: 2": "this experiment has version 2; this release reads version 1: upgrade secateur to read it",
-    "method: magic": "unknown method 'magic'; known: depgraph",
+    "method: magic": "unknown method 'magic'; known: deep_compression, depgraph",
     "method: [a]": "experiment: method must be a text",
     "{method: random, method_arguments: {speed: 1}}": "method 'random' has no argument 'speed'; it has 'sparsity'",
     "{method: random, method_arguments: {sparsity: high}}": "method 'random': sparsity must be a number; got 'high'",

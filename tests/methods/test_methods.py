@@ -13,7 +13,7 @@ from secateur.core.errors import RecipeError
 from secateur.methods import METHODS, han_2015, make, method
 
 GOLDEN = {
-    "deep_compression": "228543d3b96f",
+    "deep_compression": "54b451024678",
     "exact_obs": "d115acaeb6f2",
     "fpgm": "22406d4459ca",
     "global_gradient": "9df82bb73eaa",
