@@ -171,7 +171,7 @@ def test_refuses_a_state_of_something_else():
     with pytest.raises(ModelError, match="of another sharing"):
         Sharer(small(), Share(linear=1)).load_state_dict(sharer.state_dict())
     other = nn.Sequential(nn.Linear(3, 3))
-    with pytest.raises(ModelError, match="of another model: it shares 0.weight"):
+    with pytest.raises(ModelError, match=r"of another model: it shares 0\.weight"):
         Sharer(other, SHARE).load_state_dict(sharer.state_dict())
     with pytest.raises(ModelError, match="no parameter of this Linear is shared; give"):
         Sharer(nn.Linear(2, 2), Share(linear=None))

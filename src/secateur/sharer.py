@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from .codec import bitmask
 from .codec.quantise import Share, nearest
 from .core.errors import ModelError
 from .core.layers import unwrap
@@ -57,7 +56,9 @@ class Sharer:
         self._handles: list[RemovableHandle] = []
         books = {n: (p, share.codebook(n, p)) for n, p in self.model.named_parameters() if share.bits(n, p)}
         if not books:
-            raise ModelError(f"no parameter of this {type(self.model).__name__} is shared; give conv, linear, vectors or layers bits")
+            raise ModelError(
+                f"no parameter of this {type(self.model).__name__} is shared; give conv, linear, vectors or layers bits"
+            )
         for name, (parameter, codebook) in books.items():
             self._members[name] = _Members.of(parameter, codebook)
         self.apply()
@@ -150,7 +151,7 @@ class Sharer:
                     members.to(gradient.device)
                     return members.spread(members.sums(gradient), gradient)
 
-                self._handles.append(parameter.register_hook(summed))
+                self._handles.append(parameter.register_hook(summed))  # type: ignore[no-untyped-call]
 
 
 class _Members:
@@ -158,7 +159,8 @@ class _Members:
 
     def __init__(self, positions: Tensor, indices: Tensor) -> None:
         self.positions, self.indices = positions, indices
-        used, self._dense = torch.unique(indices, return_inverse=True)  # values that no weight has need no place
+        # values that no weight has need no place
+        used, self._dense = torch.unique(indices, return_inverse=True)
         self._count = used.numel()
         order = torch.argsort(self._dense, stable=True)
         starts = torch.searchsorted(self._dense[order].contiguous(), torch.arange(self._count, device=order.device))
@@ -170,7 +172,7 @@ class _Members:
         positions = torch.nonzero(parameter.detach().reshape(-1), as_tuple=True)[0]
         left = parameter.detach().reshape(-1)[positions]
         if codebook is None:
-            codebook = left.unique().double()
+            codebook = torch.unique(left).double()
         indices = nearest(left, codebook)
         with torch.no_grad():
             shared = codebook.to(left.device)[indices.long()].to(left.dtype)

@@ -135,7 +135,7 @@ class Experiment:
 
     def dense(self) -> Experiment:
         """The experiment of the dense network this one starts from."""
-        none: dict[str, Any] = {n: None for n in ("recipe", "pipeline", "method", "compression")} | {"method_arguments": ()}
+        none: dict[str, Any] = dict.fromkeys(("recipe", "pipeline", "method", "compression")) | {"method_arguments": ()}
         return dc.replace(self, **none, start="dense", control=None)
 
     @property

@@ -1,4 +1,4 @@
-"""Published methods, one file each: a function that returns a recipe (or a pipeline), with its paper, its claim and any deviation."""
+"""Published methods, one file each: a function that returns a recipe or a pipeline, its paper, its claim, any deviation."""
 
 from ._registry import METHODS, Method, make, method
 from .deep_compression import deep_compression

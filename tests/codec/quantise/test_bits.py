@@ -75,7 +75,7 @@ def test_a_floor_holds_with_all_layers_shared(floor):
 
 def test_what_is_out_of_reach_and_what_is_unclear():
     model = Two()
-    with pytest.raises(ModelError, match="1 bits everywhere take about .* bytes, and the budget is 10; prune more"):
+    with pytest.raises(ModelError, match=r"1 bits everywhere take about .* bytes, and the budget is 10; prune more"):
         choose_bits(model, worth(model), budget=10)
     with pytest.raises(ModelError, match="8 bits everywhere the model is worth less than 1; lower the floor"):
         choose_bits(model, worth(model), floor=1.0)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import warnings
 
 import numpy as np
@@ -42,7 +43,7 @@ def test_the_error_never_grows(values, k, start):
 
     begin = centroids(values, k, start)
     errors = [error(kmeans(values, begin, iterations=n)) for n in (0, 1, 2, 5, 1000)]
-    assert all(b <= a * (1 + 1e-9) + 1e-9 for a, b in zip(errors, errors[1:], strict=False))
+    assert all(b <= a * (1 + 1e-9) + 1e-9 for a, b in itertools.pairwise(errors))
 
 
 @settings(max_examples=40, deadline=None)

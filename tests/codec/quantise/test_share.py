@@ -43,7 +43,11 @@ def test_what_sharing_promises(shape, share, sparsity, seed):
 def test_bits_by_pattern_by_kind_and_not_at_all():
     share = Share(conv=8, linear=5, layers={"fc3*": 0, "conv1*": 4})
     matrix, kernel, vector = torch.ones(2, 2), torch.ones(2, 2, 3, 3), torch.ones(2)
-    assert [share.bits(n, t) for n, t in (("conv1.weight", kernel), ("conv2.weight", kernel), ("conv1.bias", vector))] == [4, 8, 4]
+    assert [share.bits(n, t) for n, t in (("conv1.weight", kernel), ("conv2.weight", kernel), ("conv1.bias", vector))] == [
+        4,
+        8,
+        4,
+    ]
     assert [share.bits(n, t) for n, t in (("fc1.weight", matrix), ("fc3.weight", matrix), ("fc1.bias", vector))] == [5, 0, 0]
     assert share.bits("steps", torch.tensor(3)) == 0, "integers are left"
 
@@ -53,14 +57,18 @@ def test_exact_check_12():
     assert sharing_ratio(16, 4, bits=16) == pytest.approx(16 * 16 / (16 * 2 + 4 * 16))
 
 
-@pytest.mark.parametrize(("n", "kept", "bits", "expected"), [(235_200, 0.08, 6, 2.78), (30_000, 0.09, 6, 3.31), (1_000, 0.26, 6, 15.3)])
+@pytest.mark.parametrize(
+    ("n", "kept", "bits", "expected"), [(235_200, 0.08, 6, 2.78), (30_000, 0.09, 6, 3.31), (1_000, 0.26, 6, 15.3)]
+)
 def test_exact_check_13(n, kept, bits, expected):
     assert 100 * size_model(n, kept, bits, 5) == pytest.approx(expected, abs=0.05)
 
 
 def test_the_papers_figure_by_hand():
     """A 4 × 4 matrix and two bits (figure 3 of the paper): its clusters and its centroids."""
-    weights = torch.tensor([[2.09, -0.98, 1.48, 0.09], [0.05, -0.14, -1.08, 2.12], [-0.91, 1.92, 0, -1.03], [1.87, 0, 1.53, 1.49]])
+    weights = torch.tensor(
+        [[2.09, -0.98, 1.48, 0.09], [0.05, -0.14, -1.08, 2.12], [-0.91, 1.92, 0, -1.03], [1.87, 0, 1.53, 1.49]]
+    )
     shared = Share(linear=2).quantise("fc", weights)
     for where, centroid in (((0, 0), 2.0), ((0, 1), -1.0), ((0, 2), 1.5)):
         assert float(shared[where]) == pytest.approx(centroid, abs=5e-3)
@@ -93,7 +101,9 @@ def test_refuses(parts, sentence):
 
 
 def test_a_broken_weight_is_named():
-    with pytest.raises(ModelError, match=r"'fc.weight' cannot be shared: k-means needs one finite value"):
+    with pytest.raises(
+        ModelError, match=r"'fc.weight' holds NaN or infinity, which belongs to no shared value; mend it, or give it 0 bits"
+    ):
         Share(linear=1).quantise("fc.weight", torch.tensor([[1.0, 2.0, float("nan")]]))
     with pytest.raises(RecipeError, match="share has no parameter 'bit'"):
         Share.from_dict({"bit": 3})

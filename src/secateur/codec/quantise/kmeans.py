@@ -103,7 +103,9 @@ def nearest(values: Tensor, codebook: Tensor) -> Tensor:
         [0, 0, 1]
     """
     held = values.detach().float() if values.element_size() < 4 else values.detach()  # a double stays one
-    borders = _borders(codebook.detach().double().cpu().numpy(), np.dtype(np.float64 if held.dtype == torch.float64 else np.float32))
+    borders = _borders(
+        codebook.detach().double().cpu().numpy(), np.dtype(np.float64 if held.dtype == torch.float64 else np.float32)
+    )
     return torch.bucketize(held, torch.from_numpy(borders).to(held.device), out_int32=True)
 
 

@@ -90,14 +90,13 @@ class Share:
         """
         bits = self.bits(name, tensor)
         left = _survivors(tensor) if bits else tensor
+        if bits and not bool(torch.isfinite(left).all()):
+            raise ModelError(f"{name!r} holds NaN or infinity, which belongs to no shared value; mend it, or give it 0 bits")
         if not bits or not left.numel() or not _exceeds(left, 2**bits):
             return None
-        try:
-            if self.values == "uniform":
-                return centroids(left, 2**bits)
-            return kmeans(left, centroids(left, 2**bits, self.start, self.seed))
-        except ModelError as e:
-            raise ModelError(f"{name!r} cannot be shared: {e}") from e
+        if self.values == "uniform":
+            return centroids(left, 2**bits)
+        return kmeans(left, centroids(left, 2**bits, self.start, self.seed))
 
     @torch.no_grad()
     def quantise(self, name: str, tensor: Tensor) -> Tensor:
@@ -136,4 +135,5 @@ def _survivors(tensor: Tensor) -> Tensor:
 
 def _exceeds(values: Tensor, k: int) -> bool:
     """Whether there are more than k different values; a few of many mostly say so."""
-    return values[: 4 * k].unique().numel() > k or values.unique().numel() > k
+    some, everything = values[: 4 * k], values
+    return any(int(torch.unique(v).numel()) > k for v in (some, everything))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-import torch
 from torch import Tensor
 
 from .. import bitmask
@@ -42,7 +41,7 @@ def size_model(n: int, kept: float, weight_bits: int, index_bits: int) -> float:
         >>> round(size_model(235_200, 0.08, 6, 5), 4)
         0.0278
     """
-    return kept * (weight_bits + index_bits) / 32 + 2**weight_bits / n
+    return kept * (weight_bits + index_bits) / 32 + float(2**weight_bits) / n
 
 
 def entropy_bytes(tensor: Tensor) -> float:
@@ -55,14 +54,16 @@ def entropy_bytes(tensor: Tensor) -> float:
         tensor: n entries; zero is none of the values.
 
     Example:
+        >>> import torch
         >>> entropy_bytes(torch.tensor([0.0, 1.0, 0.0, 2.0] * 8))
         14.0
     """
     left = tensor.detach().flatten()[bitmask.kept(tensor).to(tensor.device)]
     n, k = tensor.numel(), left.numel()
-    values, counts = left.unique(return_counts=True)
+    values, counts = left.unique(return_counts=True)  # type: ignore[no-untyped-call]
     plain, size = 8 * tensor.element_size() * k, 8 * tensor.element_size()
-    return (_bits([k, n - k]) + min(plain, _bits(counts.tolist()) + size * values.numel())) / 8
+    coded: float = _bits(counts.tolist()) + size * values.numel()
+    return (_bits([k, n - k]) + min(plain, coded)) / 8
 
 
 def _bits(counts: list[int]) -> float:
