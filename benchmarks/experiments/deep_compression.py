@@ -25,7 +25,7 @@ from secateur.training import Task, Training
 from secateur.training.data import load_data
 from secateur.training.models import build_model
 
-SEEDS = (0, 1, 2)
+SEEDS = {"paper": {"lenet_300_100": (0, 1, 2), "lenet_5": (0, 1, 2)}, "beyond": {"lenet_300_100": (0, 1, 2), "lenet_5": (0, 1, 2)}}
 STARTS = {
     "lenet_300_100": Experiment(
         task="mnist", model="lenet_300_100", model_arguments=(("dropout", 0.2),),
@@ -36,27 +36,36 @@ STARTS = {
         training=Training(epochs=5, batch_size=64, learning_rate=0.02, weight_decay=5e-4),
     ),
 }  # fmt: skip
-PRUNE = {
-    "lenet_300_100": sc.Recipe(
-        allocation=LAMP(), schedule=Cubic(sparsity=0.94, begin=0, end=430 * 9, every=86), prune_classifier=True,
-        recovery=Finetune(epochs=15.0, learning_rate=0.05, adjust_dropout=True, drop_dead=True),
-    ),
-    "lenet_5": sc.Recipe(
-        allocation=LAMP(), schedule=Cubic(sparsity=0.97, begin=0, end=2150, every=86), prune_classifier=True,
-        recovery=Finetune(epochs=5.0, learning_rate=0.03, adjust_dropout=True, drop_dead=True),
-    ),
-}  # fmt: skip
-SHARE = {
+
+
+def ramp(sparsity: float, end: int, epochs: float, rate: float) -> sc.Recipe:
+    """The trained network loses weights along a cubic ramp while it is trained on."""
+    return sc.Recipe(
+        allocation=LAMP(), schedule=Cubic(sparsity=sparsity, begin=0, end=end, every=86), prune_classifier=True,
+        recovery=Finetune(epochs=epochs, learning_rate=rate, adjust_dropout=True, drop_dead=True),
+    )  # fmt: skip
+
+
+HUFFMAN = Code(coder="huffman", index_bits=5)
+PIPELINES = {
     "paper": {
-        "lenet_300_100": sc.Share(conv=8, linear=6, epochs=2.0, learning_rate=1e-3),
-        "lenet_5": sc.Share(conv=8, linear=5, epochs=0.25, learning_rate=2e-4),
+        "lenet_300_100": Pipeline(
+            prune=ramp(0.94, 430 * 9, 15.0, 0.05), code=HUFFMAN,
+            share=sc.Share(conv=8, linear=6, epochs=1.0, learning_rate=1e-3),
+        ),
+        "lenet_5": Pipeline(
+            prune=ramp(0.92, 860, 3.0, 0.02), code=HUFFMAN, share=sc.Share(conv=8, linear=5, epochs=0.25, learning_rate=2e-4)
+        ),
     },
     "beyond": {
-        "lenet_300_100": sc.Share(linear=4, vectors=4, epochs=3.0, learning_rate=1e-3),
-        "lenet_5": sc.Share(conv=3, linear=3, vectors=4, epochs=0.5, learning_rate=2e-4),
+        "lenet_300_100": Pipeline(
+            prune=ramp(0.94, 430 * 9, 15.0, 0.05), share=sc.Share(linear=4, vectors=4, epochs=1.0, learning_rate=1e-3)
+        ),
+        "lenet_5": Pipeline(
+            prune=ramp(0.97, 860 * 2, 4.0, 0.02), share=sc.Share(conv=3, linear=3, vectors=4, epochs=0.5, learning_rate=2e-4)
+        ),
     },
-}
-CODE = {"paper": Code(coder="huffman", index_bits=5), "beyond": Code()}
+}  # fmt: skip
 TARGETS = {  # bytes of the file: the paper's, and beyond it
     "paper": {"lenet_300_100": 27_000, "lenet_5": 44_000},
     "beyond": {"lenet_300_100": 15_200, "lenet_5": 13_200},
@@ -65,9 +74,8 @@ BAR = 0.001  # error above the dense network's
 
 
 def experiment(kind: str, model: str, seed: int) -> Experiment:
-    """The whole pipeline; both kinds share and code the same pruned networks."""
-    pipeline = Pipeline(prune=PRUNE[model], share=SHARE[kind][model], code=CODE[kind])
-    return dc.replace(STARTS[model], pipeline=pipeline, seed=seed)
+    """The whole pipeline, from the dense network to the file."""
+    return dc.replace(STARTS[model], pipeline=PIPELINES[kind][model], seed=seed)
 
 
 # ---------------------------------------------------------------- measuring
