@@ -132,7 +132,7 @@ def _layouts(mask: Any, shape: tuple[int, ...], wish: Wish) -> Iterator[tuple[st
     told = wish.layout or ("gaps" if wish.index_bits else None)
     told = told if told in LAYOUTS and len(shape) > 1 else None
     density = np.count_nonzero(mask) / len(mask)
-    if told in (None, "dense"):
+    if told == "dense" or (told is None and (density > 0.5 or len(mask) < 1 << 16)):
         yield "dense", ()
     if told in (None, "bitmask"):
         yield "bitmask", ()
@@ -174,12 +174,12 @@ def _values_ways(listed: Any, coders: tuple[str, ...]) -> list[tuple[float, str,
     found = [(raw, "raw", c) for c in coders]
     book = values.codebook_of(listed)
     if book is not None:
-        index = np.searchsorted(book, listed).astype(np.uint8 if len(book) < 257 else np.uint16)
+        index = values.index_in(book, listed)
         found += [(2 + book.nbytes + values.estimate(index, len(book), c), "codebook", c) for c in coders]
     elif len(coders) > 1 and listed.itemsize > 1:
-        for c in coders:
-            planes = values.planes(listed) if c != "none" else []
-            found += [(sum(min(values.estimate(p, 256, c), len(p)) + 4 for p in planes), "planes", c)] if planes else []
+        c = next(c for c in coders if c != "none")
+        planes = (values.plane(listed, i) for i in range(listed.itemsize))
+        found.append((sum(min(values.estimate(p, 256, c), len(p)) + 4 for p in planes), "planes", c))
     return found
 
 
@@ -189,8 +189,11 @@ def _write(patterns: Any, mask: Any, shape: tuple[int, ...], layout: str, option
     first = bytes([LAYOUT_NAMES.index(layout) << 4 | values.KINDS.index(kind) << 2 | _CODERS.index(coder)])
     coded = CODERS[coder].encode(listed.symbols, listed.alphabet) if len(listed.symbols) else b""
     where = listed.parameters + varint(len(coded)) + coded if layout != "dense" else b""
-    entries = patterns if layout == "dense" else np.where(mask[listed.places], patterns[listed.places], patterns.dtype.type(0))
-    return first + where + values.encode(entries, kind, coder)
+    if layout == "dense" or listed.places is mask:
+        entries = patterns[listed.places]
+    else:
+        entries = np.where(mask[listed.places], patterns[listed.places], patterns.dtype.type(0))
+    return b"".join([first, where, values.encode(entries, kind, coder)])
 
 
 def decode(

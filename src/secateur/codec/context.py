@@ -84,7 +84,7 @@ def _without_book(dtype: Any, zeros: int, coded: int) -> _Split:
     return _Split(None, coded, bits - zeros - coded, zeros)
 
 
-def fits(n: int, kept: int, coded: int = 8) -> bool:
+def fits(n: int, kept: int, coded: int) -> bool:
     """Whether a tensor of n entries, of which ``kept`` are not zero, is small enough."""
     return n > 0 and n + kept * (coded + 1) <= WORK
 
@@ -146,6 +146,8 @@ def _splits(values: Any) -> list[_Split]:
 def encode(patterns: Any, mask: Any, shape: tuple[int, ...]) -> bytes | None:
     """The payload of a tensor of bit patterns; None when it is too large for this."""
     n, values = len(patterns), patterns[mask]
+    if not fits(n, len(values), 0):
+        return None
     grid, dense = _grid(shape, n), len(values) == n
     kept = _as_grid(mask, grid).astype(np.int64)
     best: bytes | None = None
