@@ -17,7 +17,7 @@ from torch import Tensor
 
 from . import bitmask, context, values
 from .entropy import CODERS, fixed
-from .positions import LAYOUTS, Listed, matrix
+from .positions import LAYOUTS, matrix
 from .wire import Reader, varint
 
 __all__ = ["LAYOUT_NAMES", "Parts", "Payload", "Wish", "decode", "encode"]
@@ -101,13 +101,13 @@ def encode(tensor: Tensor, wish: Wish | None = None) -> Payload:
     if wish.coder == "range" and wish.layout in (None, "context") and not wish.index_bits:
         data = context.encode(patterns, mask, shape)
         found = None if data is None else Payload("context", nonzero, bytes([LAYOUT_NAMES.index("context") << 4]) + data)
-    limit = float("inf") if found is None else len(found.data)
-    plan = min(_plans(patterns, mask, shape, wish), key=lambda p: p[0])
-    if plan[0] < limit:
-        _, layout, options, kind, coder = plan
-        data = _write(patterns, mask, shape, layout, options, kind, coder)
+    size, layout, options, kind, coder = min(_plans(patterns, mask, shape, wish), key=lambda p: p[0])
+    if found is None or size < len(found.data):
+        parts = _parts_of(patterns, mask, shape, layout, options)
+        del mask  # the largest of what is here
+        data = _write(*parts, layout, kind, coder)
         if found is None or len(data) < len(found.data):
-            found = Payload(layout, nonzero, data)
+            return Payload(layout, nonzero, data)
     assert found is not None
     return found
 
@@ -183,17 +183,21 @@ def _values_ways(listed: Any, coders: tuple[str, ...]) -> list[tuple[float, str,
     return found
 
 
-def _write(patterns: Any, mask: Any, shape: tuple[int, ...], layout: str, options: Any, kind: str, coder: str) -> bytes:
+def _parts_of(patterns: Any, mask: Any, shape: tuple[int, ...], layout: str, options: Any) -> tuple[bytes, Any, int, Any]:
+    """Parameters, symbols and alphabet of the positions, and the listed entries."""
     listed = LAYOUTS[layout].encode(mask, shape, *options)
-    assert isinstance(listed, Listed)
+    assert listed is not None
+    entries = patterns[listed.places]
+    if layout != "dense" and listed.places is not mask:
+        entries[~mask[listed.places]] = 0
+    return listed.parameters, listed.symbols, listed.alphabet, entries
+
+
+def _write(parameters: bytes, symbols: Any, alphabet: int, entries: Any, layout: str, kind: str, coder: str) -> bytes:
     first = bytes([LAYOUT_NAMES.index(layout) << 4 | values.KINDS.index(kind) << 2 | _CODERS.index(coder)])
-    coded = CODERS[coder].encode(listed.symbols, listed.alphabet) if len(listed.symbols) else b""
-    where = listed.parameters + varint(len(coded)) + coded if layout != "dense" else b""
-    if layout == "dense" or listed.places is mask:
-        entries = patterns[listed.places]
-    else:
-        entries = np.where(mask[listed.places], patterns[listed.places], patterns.dtype.type(0))
-    return b"".join([first, where, values.encode(entries, kind, coder)])
+    coded = CODERS[coder].encode(symbols, alphabet) if len(symbols) else b""
+    where = [parameters, varint(len(coded)), coded] if layout != "dense" else []
+    return b"".join([first, *where, *values.encode(entries, kind, coder)])
 
 
 def decode(

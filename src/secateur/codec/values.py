@@ -78,19 +78,19 @@ def estimate(symbols: Any, alphabet: int, coder: str) -> float:
     return _bytes_of(symbols, alphabet, coder) if len(symbols) else 0.0
 
 
-def encode(values: Any, kind: str, coder: str) -> bytes:
-    """Values in one of the kinds."""
+def encode(values: Any, kind: str, coder: str) -> list[bytes]:
+    """Values in one of the kinds, in pieces."""
     if kind == "raw":
-        return bytes(values.astype(values.dtype.newbyteorder("<")).tobytes())
+        return [values.astype(values.dtype.newbyteorder("<"), copy=False).tobytes()]
     if kind == "codebook":
         book = codebook_of(values)
-        return write_codebook(book) + bytes(CODERS[coder].encode(index_in(book, values), len(book)))
+        return [write_codebook(book), CODERS[coder].encode(index_in(book, values), len(book))]
     out = []
     for which in range(values.itemsize - 1, -1, -1):
         part = plane(values, which)
         coded = CODERS[coder].encode(part, 256) if estimate(part, 256, coder) < 0.98 * len(part) else part.tobytes()
         out += [varint(len(coded) << 1 | (len(coded) != len(part))), coded]
-    return b"".join(out)
+    return out
 
 
 def decode(reader: Reader, n: int, dtype: Any, kind: str, coder: str) -> tuple[Any, int]:
