@@ -101,6 +101,8 @@ def encode(tensor: Tensor, wish: Wish | None = None) -> Payload:
     if wish.coder == "range" and wish.layout in (None, "context") and not wish.index_bits:
         data = context.encode(patterns, mask, shape)
         found = None if data is None else Payload("context", nonzero, bytes([LAYOUT_NAMES.index("context") << 4]) + data)
+        if found is not None and wish.layout:
+            return found
     size, layout, options, kind, coder = min(_plans(patterns, mask, shape, wish), key=lambda p: p[0])
     if found is None or size < len(found.data):
         parts = _parts_of(patterns, mask, shape, layout, options)
@@ -230,7 +232,8 @@ def decode(
         parts = Parts(0, size, book, 1, nonzero, n / nonzero if nonzero < n else 0, bits or dtype.itemsize * 8)
         return _tensor(flat, dtype, shape), parts
     kind, coder = values.KINDS[first >> 2 & 3], _CODERS[first & 3]
-    places, where, listed = _places(reader, layout, coder, shape, n)
+    places, listed, index_bits = _places(reader, layout, coder, shape, n)
+    where = len(data) - 1 - reader.left
     found, book = values.decode(reader, listed, unsigned, kind, coder)
     if int(np.count_nonzero(_mask(found, dtype))) != nonzero:
         raise ValueError(f"{np.count_nonzero(_mask(found, dtype))} entries are not zero; {nonzero} are declared")
@@ -239,29 +242,22 @@ def decode(
     else:
         flat = np.zeros(n, dtype=unsigned)
         flat[places] = found
-    return _tensor(flat, dtype, shape), _parts((len(data), where, book), listed, n, layout, dtype, kind)
-
-
-def _parts(sizes: tuple[int, int, int], listed: int, n: int, layout: str, dtype: torch.dtype, kind: str) -> Parts:
-    """Where the bytes go; ``sizes`` are those of all, of the positions, and of the codebook."""
-    size, where, book = sizes
-    centroids = book // dtype.itemsize
-    bits = {"dense": 0.0, "bitmask": n / max(listed, 1)}.get(layout, 0.0)
-    weight = fixed.width(max(centroids, 1)) if kind == "codebook" else dtype.itemsize * 8
-    return Parts(where, size - 1 - where - book, book, 1, listed, bits, weight)
+    weight_bits = fixed.width(book // dtype.itemsize) if kind == "codebook" else dtype.itemsize * 8
+    parts = Parts(where, len(data) - 1 - where - book, book, 1, listed, index_bits / max(listed, 1), weight_bits)
+    return _tensor(flat, dtype, shape), parts
 
 
 def _places(reader: Reader, layout: str, coder: str, shape: tuple[int, ...], n: int) -> tuple[Any, int, int]:
-    """The places, the bytes they took, and how many there are."""
+    """The places, how many there are, and the bits that they would take as they are."""
     if layout == "dense":
-        return slice(None), 0, n
-    before = reader.left
+        return slice(None), n, 0
     count, alphabet, options = LAYOUTS[layout].expect(reader, shape, n)
     part = Reader(reader.take(reader.varint()))
     symbols = CODERS[coder].decode(part, count, alphabet) if count else np.zeros(0, dtype=np.uint8)
     part.end()
     places = LAYOUTS[layout].decode(symbols, shape, n, options)
-    return places, before - reader.left, int(np.count_nonzero(places)) if places.dtype == np.bool_ else len(places)
+    listed = int(np.count_nonzero(places)) if places.dtype == np.bool_ else len(places)
+    return places, listed, count * fixed.width(alphabet)
 
 
 def _plain(data: bytes | memoryview, dtype: torch.dtype, shape: tuple[int, ...]) -> Tensor:

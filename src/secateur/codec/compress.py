@@ -124,7 +124,7 @@ def _shared(share: Share, name: str, value: Tensor) -> Tensor:
     found = share.quantise(name, value)
     if found.shape != value.shape or found.dtype != value.dtype:
         raise ModelError(
-            f"sharing made of {name!r}, {tuple(value.shape)} {value.dtype}, {tuple(found.shape)} {found.dtype}; keep both"
+            f"sharing made of {name!r}, {tuple(value.shape)} {value.dtype}, {tuple(found.shape)} {found.dtype}; keep shape and type"
         )
     return found
 

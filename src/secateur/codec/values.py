@@ -104,14 +104,12 @@ def decode(reader: Reader, n: int, dtype: Any, kind: str, coder: str) -> tuple[A
             raise ValueError(f"{n} values take {n * dtype.itemsize} bytes; there are {reader.left}")
         return np.frombuffer(reader.rest(), dtype=dtype.newbyteorder("<")).astype(dtype, copy=False), 0
     if kind == "codebook":
-        before = reader.left
         book = read_codebook(reader, dtype)
-        taken = before - reader.left
         symbols = CODERS[coder].decode(reader, n, max(len(book), 1))
         reader.end()
         if n and not len(book):
             raise ValueError("the codebook is empty")
-        return book[symbols] if n else book[:0], taken
+        return book[symbols] if n else book[:0], book.nbytes
     kind_of = dtype.type
     turned = np.zeros(n, dtype=dtype)
     for _ in range(dtype.itemsize):
