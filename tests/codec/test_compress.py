@@ -271,6 +271,7 @@ def test_too_much_for_a_small_file(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         expand(tmp_path / "m", tmp_path / "plain", limit=1000)
     assert [p.name for p in tmp_path.iterdir()] == ["m"]
     assert inspect_file(tmp_path / "m")[0].bytes == 0
+    compress(Bag(a=torch.eye(1024)), tmp_path / "m")
     monkeypatch.setattr("secateur.codec.opened.LIMIT", 1000)
     with pytest.raises(FormatError, match="too many to look at without a model"):
         inspect_file(tmp_path / "m")

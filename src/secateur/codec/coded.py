@@ -20,7 +20,7 @@ from .entropy import CODERS, fixed
 from .positions import LAYOUTS, matrix
 from .wire import Reader, varint
 
-__all__ = ["LAYOUT_NAMES", "Parts", "Payload", "Wish", "decode", "encode"]
+__all__ = ["LAYOUT_NAMES", "NOTHING", "Parts", "Payload", "Wish", "decode", "encode"]
 
 LAYOUT_NAMES = (*LAYOUTS, "context")
 _CODERS = tuple(CODERS)
@@ -75,6 +75,9 @@ class Parts:
     listed: int
     index_bits: float
     weight_bits: int
+
+
+NOTHING = Parts(0, 0, 0, 0, 0, 0, 0)
 
 
 def encode(tensor: Tensor, wish: Wish | None = None) -> Payload:
@@ -214,7 +217,7 @@ def decode(
     if not data:
         if nonzero:
             raise ValueError(f"{nonzero} entries are declared and none is there")
-        return torch.zeros(shape, dtype=dtype), Parts(0, 0, 0, 0, 0, 0, 0)
+        return torch.zeros(shape, dtype=dtype), NOTHING
     if dtype not in bitmask.SUPPORTED:
         return _plain(data, dtype, shape), Parts(0, len(data) - 1, 0, 1, n, 0, dtype.itemsize * 8)
     reader, unsigned = Reader(data), np.dtype(_UNSIGNED[dtype.itemsize])
