@@ -36,7 +36,8 @@ class Bag(nn.Module):
         sparse = torch.randn(4, 32, generator=g) * (torch.rand(4, 32, generator=g) < 0.2)
         tensors = {
             "shared": (sparse * 2).round() / 2, "sparse": sparse, "dense": torch.randn(30, generator=g),
-            "half": sparse.bfloat16(), "flags": sparse != 0, "bytes": (sparse * 3).to(torch.int8), "steps": torch.tensor(3), "zeros": torch.zeros(50),
+            "half": sparse.bfloat16(), "flags": sparse != 0, "bytes": (sparse * 3).to(torch.int8),
+            "steps": torch.tensor(3), "zeros": torch.zeros(50),
             "blocks": sparse.repeat_interleave(4, 0)[:, :8].repeat(1, 2),
         }  # fmt: skip
         for name, value in tensors.items():

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from . import bitmask, context, values
 from .entropy import CODERS, fixed
-from .positions import LAYOUTS, matrix
+from .positions import LAYOUTS, count_places, matrix, put
 from .wire import Reader, varint
 
 __all__ = ["LAYOUT_NAMES", "NOTHING", "Parts", "Payload", "Wish", "decode", "encode"]
@@ -27,6 +27,7 @@ _CODERS = tuple(CODERS)
 _UNSIGNED = {1: np.uint8, 2: np.uint16, 4: np.uint32, 8: np.uint64}
 _BLOCKS = ((1, 4), (4, 1), (8, 1), (1, 8), (16, 1), (1, 16), (4, 4), (8, 8))
 _NM = ((1, 4), (2, 4), (1, 2), (4, 8))
+_CHUNK = 1 << 17  # entries at once, where a copy would count
 _SPARSE = 0.02  # gaps are tried beside bitmasks below this density, unless Huffman's code is asked for
 
 
@@ -126,8 +127,8 @@ def _mask(patterns: Any, dtype: torch.dtype) -> Any:
     if not dtype.is_floating_point:
         return patterns != 0
     mask = np.empty(len(patterns), dtype=np.bool_)
-    for i in range(0, len(patterns), 1 << 20):
-        np.not_equal(patterns[i : i + (1 << 20)] << patterns.dtype.type(1), 0, out=mask[i : i + (1 << 20)])
+    for i in range(0, len(patterns), _CHUNK):
+        np.not_equal(patterns[i : i + _CHUNK] << patterns.dtype.type(1), 0, out=mask[i : i + _CHUNK])
     return mask
 
 
@@ -175,16 +176,19 @@ def _plans(patterns: Any, mask: Any, shape: tuple[int, ...], wish: Wish) -> list
 
 
 def _values_ways(listed: Any, coders: tuple[str, ...]) -> list[tuple[float, str, str]]:
-    raw = float(listed.nbytes)
-    found = [(raw, "raw", c) for c in coders]
+    """About how many bytes the values take by each kind and coder; of very many, from a part of them."""
+    found = [(float(listed.nbytes), "raw", c) for c in coders]
     book = values.codebook_of(listed)
+    part = listed[:: max(1, len(listed) >> 19)].copy()
+    share = len(listed) / max(len(part), 1)
+    del listed
     if book is not None:
-        index = values.index_in(book, listed)
-        found += [(2 + book.nbytes + values.estimate(index, len(book), c), "codebook", c) for c in coders]
-    elif len(coders) > 1 and listed.itemsize > 1:
+        index = values.index_in(book, part)
+        found += [(2 + book.nbytes + share * values.estimate(index, len(book), c), "codebook", c) for c in coders]
+    elif len(coders) > 1 and part.itemsize > 1:
         c = next(c for c in coders if c != "none")
-        planes = (values.plane(listed, i) for i in range(listed.itemsize))
-        found.append((sum(min(values.estimate(p, 256, c), len(p)) + 4 for p in planes), "planes", c))
+        planes = (values.plane(part, i) for i in range(part.itemsize))
+        found.append((share * sum(min(values.estimate(p, 256, c), len(p)) + 4 for p in planes), "planes", c))
     return found
 
 
@@ -244,7 +248,7 @@ def decode(
         flat = found if found.flags.writeable else found.copy()
     else:
         flat = np.zeros(n, dtype=unsigned)
-        flat[places] = found
+        put(flat, places, found)
     weight_bits = fixed.width(book // dtype.itemsize) if kind == "codebook" else dtype.itemsize * 8
     parts = Parts(where, len(data) - 1 - where - book, book, 1, listed, index_bits / max(listed, 1), weight_bits)
     return _tensor(flat, dtype, shape), parts
@@ -259,8 +263,7 @@ def _places(reader: Reader, layout: str, coder: str, shape: tuple[int, ...], n: 
     symbols = CODERS[coder].decode(part, count, alphabet) if count else np.zeros(0, dtype=np.uint8)
     part.end()
     places = LAYOUTS[layout].decode(symbols, shape, n, options)
-    listed = int(np.count_nonzero(places)) if places.dtype == np.bool_ else len(places)
-    return places, listed, count * fixed.width(alphabet)
+    return places, count_places(places), count * fixed.width(alphabet)
 
 
 def _plain(data: bytes | memoryview, dtype: torch.dtype, shape: tuple[int, ...]) -> Tensor:

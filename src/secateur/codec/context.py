@@ -145,9 +145,10 @@ def _splits(values: Any) -> list[_Split]:
 
 def encode(patterns: Any, mask: Any, shape: tuple[int, ...]) -> bytes | None:
     """The payload of a tensor of bit patterns; None when it is too large for this."""
-    n, values = len(patterns), patterns[mask]
-    if not fits(n, len(values), 0):
+    n = len(patterns)
+    if not fits(n, int(np.count_nonzero(mask)), 0):
         return None
+    values = patterns[mask]
     grid = _grid(shape, n)
     kept = _as_grid(mask, grid).astype(np.int64)
     best: bytes | None = None
