@@ -17,16 +17,17 @@ from torch import Tensor
 
 from . import bitmask, context, values
 from .entropy import CODERS, fixed
-from .positions import LAYOUTS, Listed, matrix
+from .positions import LAYOUTS, count_places, matrix, put
 from .wire import Reader, varint
 
-__all__ = ["LAYOUT_NAMES", "Parts", "Payload", "Wish", "decode", "encode"]
+__all__ = ["LAYOUT_NAMES", "NOTHING", "Parts", "Payload", "Wish", "decode", "encode"]
 
 LAYOUT_NAMES = (*LAYOUTS, "context")
 _CODERS = tuple(CODERS)
 _UNSIGNED = {1: np.uint8, 2: np.uint16, 4: np.uint32, 8: np.uint64}
 _BLOCKS = ((1, 4), (4, 1), (8, 1), (1, 8), (16, 1), (1, 16), (4, 4), (8, 8))
 _NM = ((1, 4), (2, 4), (1, 2), (4, 8))
+_CHUNK = 1 << 17  # entries at once, where a copy would count
 _SPARSE = 0.02  # gaps are tried beside bitmasks below this density, unless Huffman's code is asked for
 
 
@@ -77,6 +78,9 @@ class Parts:
     weight_bits: int
 
 
+NOTHING = Parts(0, 0, 0, 0, 0, 0, 0)
+
+
 def encode(tensor: Tensor, wish: Wish | None = None) -> Payload:
     """The smallest payload of a contiguous tensor on the CPU.
 
@@ -101,13 +105,15 @@ def encode(tensor: Tensor, wish: Wish | None = None) -> Payload:
     if wish.coder == "range" and wish.layout in (None, "context") and not wish.index_bits:
         data = context.encode(patterns, mask, shape)
         found = None if data is None else Payload("context", nonzero, bytes([LAYOUT_NAMES.index("context") << 4]) + data)
-    limit = float("inf") if found is None else len(found.data)
-    plan = min(_plans(patterns, mask, shape, wish), key=lambda p: p[0])
-    if plan[0] < limit:
-        _, layout, options, kind, coder = plan
-        data = _write(patterns, mask, shape, layout, options, kind, coder)
+        if found is not None and wish.layout:
+            return found
+    size, layout, options, kind, coder = min(_plans(patterns, mask, shape, wish), key=lambda p: p[0])
+    if found is None or size < len(found.data):
+        parts = _parts_of(patterns, mask, shape, layout, options)
+        del mask  # the largest of what is here
+        data = _write(*parts, layout, kind, coder)
         if found is None or len(data) < len(found.data):
-            found = Payload(layout, nonzero, data)
+            return Payload(layout, nonzero, data)
     assert found is not None
     return found
 
@@ -121,8 +127,8 @@ def _mask(patterns: Any, dtype: torch.dtype) -> Any:
     if not dtype.is_floating_point:
         return patterns != 0
     mask = np.empty(len(patterns), dtype=np.bool_)
-    for i in range(0, len(patterns), 1 << 20):
-        np.not_equal(patterns[i : i + (1 << 20)] << patterns.dtype.type(1), 0, out=mask[i : i + (1 << 20)])
+    for i in range(0, len(patterns), _CHUNK):
+        np.not_equal(patterns[i : i + _CHUNK] << patterns.dtype.type(1), 0, out=mask[i : i + _CHUNK])
     return mask
 
 
@@ -132,7 +138,7 @@ def _layouts(mask: Any, shape: tuple[int, ...], wish: Wish) -> Iterator[tuple[st
     told = wish.layout or ("gaps" if wish.index_bits else None)
     told = told if told in LAYOUTS and len(shape) > 1 else None
     density = np.count_nonzero(mask) / len(mask)
-    if told in (None, "dense"):
+    if told == "dense" or (told is None and (density > 0.5 or len(mask) < 1 << 16)):
         yield "dense", ()
     if told in (None, "bitmask"):
         yield "bitmask", ()
@@ -170,27 +176,37 @@ def _plans(patterns: Any, mask: Any, shape: tuple[int, ...], wish: Wish) -> list
 
 
 def _values_ways(listed: Any, coders: tuple[str, ...]) -> list[tuple[float, str, str]]:
-    raw = float(listed.nbytes)
-    found = [(raw, "raw", c) for c in coders]
+    """About how many bytes the values take by each kind and coder; of very many, from a part of them."""
+    found = [(float(listed.nbytes), "raw", c) for c in coders]
     book = values.codebook_of(listed)
+    part = listed[:: max(1, len(listed) >> 19)].copy()
+    share = len(listed) / max(len(part), 1)
+    del listed
     if book is not None:
-        index = np.searchsorted(book, listed).astype(np.uint8 if len(book) < 257 else np.uint16)
-        found += [(2 + book.nbytes + values.estimate(index, len(book), c), "codebook", c) for c in coders]
-    elif len(coders) > 1 and listed.itemsize > 1:
-        for c in coders:
-            planes = values.planes(listed) if c != "none" else []
-            found += [(sum(min(values.estimate(p, 256, c), len(p)) + 4 for p in planes), "planes", c)] if planes else []
+        index = values.index_in(book, part)
+        found += [(2 + book.nbytes + share * values.estimate(index, len(book), c), "codebook", c) for c in coders]
+    elif len(coders) > 1 and part.itemsize > 1:
+        c = next(c for c in coders if c != "none")
+        planes = (values.plane(part, i) for i in range(part.itemsize))
+        found.append((share * sum(min(values.estimate(p, 256, c), len(p)) + 4 for p in planes), "planes", c))
     return found
 
 
-def _write(patterns: Any, mask: Any, shape: tuple[int, ...], layout: str, options: Any, kind: str, coder: str) -> bytes:
+def _parts_of(patterns: Any, mask: Any, shape: tuple[int, ...], layout: str, options: Any) -> tuple[bytes, Any, int, Any]:
+    """Parameters, symbols and alphabet of the positions, and the listed entries."""
     listed = LAYOUTS[layout].encode(mask, shape, *options)
-    assert isinstance(listed, Listed)
+    assert listed is not None
+    entries = patterns[listed.places]
+    if layout != "dense" and listed.places is not mask:
+        entries[~mask[listed.places]] = 0
+    return listed.parameters, listed.symbols, listed.alphabet, entries
+
+
+def _write(parameters: bytes, symbols: Any, alphabet: int, entries: Any, layout: str, kind: str, coder: str) -> bytes:
     first = bytes([LAYOUT_NAMES.index(layout) << 4 | values.KINDS.index(kind) << 2 | _CODERS.index(coder)])
-    coded = CODERS[coder].encode(listed.symbols, listed.alphabet) if len(listed.symbols) else b""
-    where = listed.parameters + varint(len(coded)) + coded if layout != "dense" else b""
-    entries = patterns if layout == "dense" else np.where(mask[listed.places], patterns[listed.places], patterns.dtype.type(0))
-    return first + where + values.encode(entries, kind, coder)
+    coded = CODERS[coder].encode(symbols, alphabet) if len(symbols) else b""
+    where = [parameters, varint(len(coded)), coded] if layout != "dense" else []
+    return b"".join([first, *where, *values.encode(entries, kind, coder)])
 
 
 def decode(
@@ -205,7 +221,7 @@ def decode(
     if not data:
         if nonzero:
             raise ValueError(f"{nonzero} entries are declared and none is there")
-        return torch.zeros(shape, dtype=dtype), Parts(0, 0, 0, 0, 0, 0, 0)
+        return torch.zeros(shape, dtype=dtype), NOTHING
     if dtype not in bitmask.SUPPORTED:
         return _plain(data, dtype, shape), Parts(0, len(data) - 1, 0, 1, n, 0, dtype.itemsize * 8)
     reader, unsigned = Reader(data), np.dtype(_UNSIGNED[dtype.itemsize])
@@ -223,7 +239,8 @@ def decode(
         parts = Parts(0, size, book, 1, nonzero, n / nonzero if nonzero < n else 0, bits or dtype.itemsize * 8)
         return _tensor(flat, dtype, shape), parts
     kind, coder = values.KINDS[first >> 2 & 3], _CODERS[first & 3]
-    places, where, listed = _places(reader, layout, coder, shape, n)
+    places, listed, index_bits = _places(reader, layout, coder, shape, n)
+    where = len(data) - 1 - reader.left
     found, book = values.decode(reader, listed, unsigned, kind, coder)
     if int(np.count_nonzero(_mask(found, dtype))) != nonzero:
         raise ValueError(f"{np.count_nonzero(_mask(found, dtype))} entries are not zero; {nonzero} are declared")
@@ -231,30 +248,22 @@ def decode(
         flat = found if found.flags.writeable else found.copy()
     else:
         flat = np.zeros(n, dtype=unsigned)
-        flat[places] = found
-    return _tensor(flat, dtype, shape), _parts((len(data), where, book), listed, n, layout, dtype, kind)
-
-
-def _parts(sizes: tuple[int, int, int], listed: int, n: int, layout: str, dtype: torch.dtype, kind: str) -> Parts:
-    """Where the bytes go; ``sizes`` are those of all, of the positions, and of the codebook."""
-    size, where, book = sizes
-    centroids = book // dtype.itemsize
-    bits = {"dense": 0.0, "bitmask": n / max(listed, 1)}.get(layout, 0.0)
-    weight = fixed.width(max(centroids, 1)) if kind == "codebook" else dtype.itemsize * 8
-    return Parts(where, size - 1 - where - book, book, 1, listed, bits, weight)
+        put(flat, places, found)
+    weight_bits = fixed.width(book // dtype.itemsize) if kind == "codebook" else dtype.itemsize * 8
+    parts = Parts(where, len(data) - 1 - where - book, book, 1, listed, index_bits / max(listed, 1), weight_bits)
+    return _tensor(flat, dtype, shape), parts
 
 
 def _places(reader: Reader, layout: str, coder: str, shape: tuple[int, ...], n: int) -> tuple[Any, int, int]:
-    """The places, the bytes they took, and how many there are."""
+    """The places, how many there are, and the bits that they would take as they are."""
     if layout == "dense":
-        return slice(None), 0, n
-    before = reader.left
+        return slice(None), n, 0
     count, alphabet, options = LAYOUTS[layout].expect(reader, shape, n)
     part = Reader(reader.take(reader.varint()))
     symbols = CODERS[coder].decode(part, count, alphabet) if count else np.zeros(0, dtype=np.uint8)
     part.end()
     places = LAYOUTS[layout].decode(symbols, shape, n, options)
-    return places, before - reader.left, int(np.count_nonzero(places)) if places.dtype == np.bool_ else len(places)
+    return places, count_places(places), count * fixed.width(alphabet)
 
 
 def _plain(data: bytes | memoryview, dtype: torch.dtype, shape: tuple[int, ...]) -> Tensor:

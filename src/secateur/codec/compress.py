@@ -123,9 +123,8 @@ def write_tensors(
 def _shared(share: Share, name: str, value: Tensor) -> Tensor:
     found = share.quantise(name, value)
     if found.shape != value.shape or found.dtype != value.dtype:
-        raise ModelError(
-            f"sharing made of {name!r}, {tuple(value.shape)} {value.dtype}, {tuple(found.shape)} {found.dtype}; keep both"
-        )
+        before, after = (f"{tuple(t.shape)} {t.dtype}" for t in (value, found))
+        raise ModelError(f"sharing made {after} of {name!r}, which is {before}; keep shape and type")
     return found
 
 

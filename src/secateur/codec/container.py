@@ -75,9 +75,11 @@ class Body:
 
     def write(self, data: bytes) -> None:
         """Append a payload."""
-        self._waiting += data
-        if len(self._waiting) > _BUFFER:
-            self._flush(1 << 62)
+        if len(self._waiting) + len(data) <= _BUFFER:
+            self._waiting += data
+            return
+        self._flush(1 << 62)
+        self._file.write(data)
 
     def finish(self, index: Index) -> None:
         """Append the index, and write the header at the front."""

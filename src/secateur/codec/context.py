@@ -22,7 +22,6 @@ from .wire import Reader, varint
 __all__ = ["decode", "encode", "fits"]
 
 WORK = 1 << 21  # decisions that one tensor may take, a few seconds
-_DENSE, _BOOK = 1, 2
 _PROBE = 64  # rows on which widths are tried
 
 
@@ -84,7 +83,7 @@ def _without_book(dtype: Any, zeros: int, coded: int) -> _Split:
     return _Split(None, coded, bits - zeros - coded, zeros)
 
 
-def fits(n: int, kept: int, coded: int = 8) -> bool:
+def fits(n: int, kept: int, coded: int) -> bool:
     """Whether a tensor of n entries, of which ``kept`` are not zero, is small enough."""
     return n > 0 and n + kept * (coded + 1) <= WORK
 
@@ -109,21 +108,22 @@ def _as_grid(flat: Any, grid: tuple[int, int, bool]) -> Any:
     return np.ascontiguousarray(flat.reshape(columns, rows).T if turned else flat.reshape(rows, columns))
 
 
-def _run(coder: Coder, split: _Split, width: int, dense: bool, entries: Any) -> Any:
-    return scan(coder, entries[0].shape, width, split.coded, split.signed, entries, dense)
+def _run(coder: Coder, split: _Split, width: int, entries: Any, count: int) -> Any:
+    return scan(coder, entries[0].shape, width, split.coded, split.signed, entries, count)
 
 
 def _best_width(shape: tuple[int, ...], grid: tuple[int, int, bool], kept: Any) -> int:
+    """The width whose positions take the fewest bytes on some of the rows; an image must save a little to be one."""
     widths = _widths(shape, grid[1], grid[2])
     if len(widths) == 1:
         return widths[0]
-    rows = np.linspace(0, len(kept) - 1, min(len(kept), _PROBE)).astype(np.int64)
+    rows = np.unique(np.linspace(0, len(kept) - 1, _PROBE).astype(np.int64))
     sizes = []
     for width in widths:
         coder = BitEncoder()
         none = np.ones((len(rows), grid[1]), dtype=np.int64)
-        scan(coder, (len(rows), grid[1]), width, 0, False, (kept[rows].copy(), none, none * 0), False)
-        sizes.append(len(coder.finish()))
+        scan(coder, none.shape, width, 0, False, (kept[rows], none, none * 0), int(kept[rows].sum()))
+        sizes.append(len(coder.finish()) + (0 if width == grid[1] else 8))
     return widths[int(np.argmin(sizes))]
 
 
@@ -145,11 +145,14 @@ def _splits(values: Any) -> list[_Split]:
 
 def encode(patterns: Any, mask: Any, shape: tuple[int, ...]) -> bytes | None:
     """The payload of a tensor of bit patterns; None when it is too large for this."""
-    n, values = len(patterns), patterns[mask]
-    grid, dense = _grid(shape, n), len(values) == n
+    n = len(patterns)
+    if not fits(n, int(np.count_nonzero(mask)), 0):
+        return None
+    values = patterns[mask]
+    grid = _grid(shape, n)
     kept = _as_grid(mask, grid).astype(np.int64)
     best: bytes | None = None
-    width = grid[1] if dense else None
+    width = grid[1] if len(values) == n else None
     for split in _splits(_as_grid(patterns, grid)[kept == 1]):
         if not fits(n, len(values), split.coded):
             continue
@@ -160,12 +163,12 @@ def encode(patterns: Any, mask: Any, shape: tuple[int, ...]) -> bytes | None:
         positive[kept == 1] = signs if split.signed else 1
         magnitude[kept == 1] = magnitudes
         coder = BitEncoder()
-        _run(coder, split, width, dense, (kept, positive, magnitude))
-        head = bytes([_DENSE * dense | _BOOK * (split.book is not None)]) + varint(width)
+        _run(coder, split, width, (kept, positive, magnitude), len(values))
+        head = varint(width)
         if split.book is not None:
             head += write_codebook(split.book)
         else:
-            head += bytes([split.zeros, split.coded]) + fixed.encode(plain, 1 << split.plain)
+            head += bytes([0, split.zeros, split.coded]) + fixed.encode(plain, 1 << split.plain)
         found = head + coder.finish()
         best = found if best is None or len(found) < len(best) else best
     return best
@@ -185,25 +188,19 @@ def decode(reader: Reader, n: int, kept: int, shape: tuple[int, ...], dtype: Any
     Raises:
         ValueError: not what an encoder writes.
     """
-    flags, width, grid = reader.byte(), reader.varint(), _grid(shape, n)
-    if flags > 3 or not width or grid[1] % width or (flags & _DENSE and kept != n):
-        raise ValueError(f"the image is {width} wide, which does not fit {grid[1]} columns, or the flags are none")
-    before, plain = reader.left, np.zeros(0, dtype=dtype)
-    if flags & _BOOK:
-        split = _with_book(read_codebook(reader, dtype))
-        if not len(split.book):
-            raise ValueError("the codebook is empty")
-    else:
-        zeros, coded = reader.byte(), reader.byte()
-        split = _without_book(dtype, zeros, coded)
-    taken = before - reader.left
+    width, grid = reader.varint(n), _grid(shape, n)
+    if not width or grid[1] % width or not 0 < kept <= n:
+        raise ValueError(f"an image of width {width} does not fit {grid[1]} columns, or nothing is kept")
+    plain = np.zeros(0, dtype=dtype)
+    book = read_codebook(reader, dtype)
+    split = _with_book(book) if len(book) else _without_book(dtype, reader.byte(), reader.byte())
     if not fits(n, kept, split.coded):
         raise ValueError("it is too large for this layout")
     if split.book is None:
         plain = fixed.decode(reader, kept, 1 << split.plain)
-    entries = tuple(np.full((grid[0], grid[1]), v, dtype=np.int64) for v in (flags & _DENSE, 1, 0))
+    entries = tuple(np.full((grid[0], grid[1]), v, dtype=np.int64) for v in (kept == n, 1, 0))
     coder = BitDecoder(reader.rest())
-    found = _run(coder if wrap is None else wrap(coder), split, width, bool(flags & _DENSE), entries)
+    found = _run(coder if wrap is None else wrap(coder), split, width, entries, kept)
     coder.finish()
     at = found[0] == 1
     if int(np.count_nonzero(at)) != kept:
@@ -211,4 +208,4 @@ def decode(reader: Reader, n: int, kept: int, shape: tuple[int, ...], dtype: Any
     whole = np.zeros((grid[0], grid[1]), dtype=dtype)
     whole[at] = split.together(found[1][at], found[2][at], plain, dtype)
     flat = np.ascontiguousarray(whole.T if grid[2] else whole).reshape(-1)
-    return flat, (taken if split.book is not None else 0), (split.coded + split.signed if split.book is not None else 0)
+    return flat, book.nbytes, fixed.width(len(book)) if len(book) else 0

@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from ..core.errors import FormatError
-from .coded import LAYOUT_NAMES, Parts
+from .coded import LAYOUT_NAMES, NOTHING, Parts
 from .coded import decode as decode_payload
 from .container import TENSOR, Index, read_index, spans
 from .header import Entry, Header, Shape, crc32, parse
@@ -25,7 +25,7 @@ from .meter import Meter
 
 __all__ = ["LIMIT", "File", "Row", "StoredTensor", "opened"]
 
-LIMIT = 1 << 30  # bytes of tensors that a small file may declare where no model says how large they are
+LIMIT = 1 << 26  # bytes of tensors that a small file may declare where no model says how large they are
 
 
 class StoredTensor(Protocol):
@@ -155,12 +155,15 @@ class _Coded:
 
     def row(self, name: str) -> Row:
         stored, data = self.tensors[name], self.payload(name)
+        if not data and not stored.nonzero:
+            return Row(name, stored.shape, _name(stored.dtype), "dense", 0, 0, NOTHING)
         if (declared := prod(stored.shape) * stored.dtype.itemsize) > LIMIT + 1000 * self._size:
             raise FormatError(f"declares {name!r} with {declared:,} bytes, too many to look at without a model; load it into one")
         meter = Meter()
         parts = _checked(name, lambda: decode_payload(data, stored.nonzero, stored.dtype, stored.shape, meter)[1])
-        layout = LAYOUT_NAMES[data[0] >> 4] if data else "dense"
-        return Row(name, stored.shape, _name(stored.dtype), layout, stored.nonzero, stored.bytes, meter.apart(parts))
+        return Row(
+            name, stored.shape, _name(stored.dtype), LAYOUT_NAMES[data[0] >> 4], stored.nonzero, stored.bytes, meter.apart(parts)
+        )
 
 
 def _name(dtype: torch.dtype) -> str:
@@ -172,7 +175,7 @@ def _checked(name: str, decode: Callable[[], Any]) -> Any:
         return decode()
     except FormatError:
         raise
-    except (ValueError, OverflowError) as e:
+    except (ValueError, OverflowError, MemoryError, RuntimeError) as e:  # the last are torch's for sizes that no machine has
         raise FormatError(f"is corrupt: {name!r} cannot be decoded ({e}); fetch or save the file again") from e
 
 

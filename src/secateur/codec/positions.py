@@ -7,7 +7,7 @@ one.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from itertools import combinations
@@ -18,7 +18,9 @@ import numpy as np
 
 from .wire import Reader, varint
 
-__all__ = ["LAYOUTS", "Listed", "Positions", "matrix"]
+__all__ = ["LAYOUTS", "Listed", "Packed", "Positions", "count_places", "matrix", "put"]
+
+_PIECE = 1 << 20  # entries at once
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,45 @@ def _everything(mask: Any, shape: tuple[int, ...]) -> Listed:
 
 def _bits(mask: Any, shape: tuple[int, ...]) -> Listed:
     return Listed(b"", np.packbits(mask, bitorder="little"), 256, mask)
+
+
+class Packed:
+    """The places of a bitmask, unpacked piece by piece: a mask of large tensors would count in memory."""
+
+    def __init__(self, bits: Any, n: int) -> None:
+        self._bits, self._n = bits, n
+
+    def pieces(self) -> Iterator[tuple[slice, Any]]:
+        """Parts of the tensor, and their masks."""
+        for i in range(0, self._n, _PIECE):
+            m = min(_PIECE, self._n - i)
+            bits = np.unpackbits(self._bits[i // 8 : (i + m + 7) // 8], count=m, bitorder="little")
+            yield slice(i, i + m), bits.view(np.bool_)
+
+
+def count_places(places: Any) -> int:
+    """How many entries places are."""
+    if isinstance(places, Packed):
+        return sum(int(np.count_nonzero(mask)) for _, mask in places.pieces())
+    return int(np.count_nonzero(places)) if places.dtype == np.bool_ else len(places)
+
+
+def put(flat: Any, places: Any, entries: Any) -> None:
+    """Set the entries at these places."""
+    if not isinstance(places, Packed):
+        flat[places] = entries
+        return
+    at = 0
+    for part, mask in places.pieces():
+        size = int(np.count_nonzero(mask))
+        flat[part][mask] = entries[at : at + size]
+        at += size
+
+
+def _packed(symbols: Any, shape: tuple[int, ...], n: int, options: tuple[int, ...]) -> Any:
+    if n % 8 and int(symbols[-1]) >> n % 8:
+        raise ValueError("a bit is set beyond the last entry")
+    return Packed(symbols, n)
 
 
 def _mask(symbols: Any, shape: tuple[int, ...], n: int, options: tuple[int, ...]) -> Any:
@@ -176,7 +217,7 @@ def _choose(symbols: Any, shape: tuple[int, ...], n: int, options: tuple[int, ..
 
 LAYOUTS: dict[str, Positions] = {
     "dense": Positions(_everything, lambda reader, shape, n: (0, 1, ()), lambda symbols, shape, n, options: slice(None)),
-    "bitmask": Positions(_bits, lambda reader, shape, n: ((n + 7) // 8, 256, ()), _mask),
+    "bitmask": Positions(_bits, lambda reader, shape, n: ((n + 7) // 8, 256, ()), _packed),
     "gaps": Positions(_gaps, _expect_gaps, _follow_gaps),
     "blocks": Positions(_blocks, _expect_blocks, _fill_blocks),
     "n:m": Positions(_nm, _expect_nm, _choose),

@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from .entropy import CODERS, fixed
+from .entropy import CODERS, counted, fixed
 from .wire import Reader, varint
 
-__all__ = ["KINDS", "codebook_of", "decode", "encode", "estimate", "read_codebook", "write_codebook"]
+__all__ = ["KINDS", "codebook_of", "decode", "encode", "estimate", "index_in", "plane", "read_codebook", "write_codebook"]
 
 KINDS = ("raw", "codebook", "planes")
 MOST_CENTROIDS = 256
+_CHUNK = 1 << 18  # values at once, where a copy would count
 
 
 def codebook_of(values: Any) -> Any:
@@ -44,18 +45,22 @@ def read_codebook(reader: Reader, dtype: Any) -> Any:
     return book
 
 
-def planes(values: Any) -> list[Any]:
-    """Bytes of the patterns, turned left by one bit so that a float's exponent is the first: from the highest to the lowest."""
-    bits = values.itemsize * 8
-    turned = (values << values.dtype.type(1)) | (values >> values.dtype.type(bits - 1))
-    little = turned.astype(values.dtype.newbyteorder("<")).view(np.uint8).reshape(len(values), -1)
-    return [little[:, i] for i in range(values.itemsize - 1, -1, -1)]
+def index_in(book: Any, values: Any) -> Any:
+    """The number of each value in the codebook that it is from."""
+    index = np.empty(len(values), dtype=np.uint8)
+    for i in range(0, len(values), _CHUNK):
+        index[i : i + _CHUNK] = np.searchsorted(book, values[i : i + _CHUNK])
+    return index
 
 
-def counted(symbols: Any, alphabet: int) -> Any:
-    """How often each symbol occurs, without a copy of all of them as larger numbers."""
-    parts = range(0, len(symbols), 1 << 20)
-    return sum((np.bincount(symbols[i : i + (1 << 20)], minlength=alphabet) for i in parts), np.zeros(alphabet, dtype=np.int64))
+def plane(values: Any, which: int) -> Any:
+    """One byte of the patterns turned left by one bit, so that a float's exponent is the highest: 0 is the lowest."""
+    found = np.empty(len(values), dtype=np.uint8)
+    kind, top = values.dtype.type, values.itemsize * 8 - 1
+    for i in range(0, len(values), _CHUNK):
+        part = values[i : i + _CHUNK]
+        found[i : i + _CHUNK] = ((part << kind(1)) | (part >> kind(top))) >> kind(8 * which)
+    return found
 
 
 def _bytes_of(symbols: Any, alphabet: int, coder: str) -> float:
@@ -73,17 +78,18 @@ def estimate(symbols: Any, alphabet: int, coder: str) -> float:
     return _bytes_of(symbols, alphabet, coder) if len(symbols) else 0.0
 
 
-def encode(values: Any, kind: str, coder: str) -> bytes:
-    """Values in one of the kinds."""
+def encode(values: Any, kind: str, coder: str) -> list[bytes]:
+    """Values in one of the kinds, in pieces."""
     if kind == "raw":
-        return bytes(values.astype(values.dtype.newbyteorder("<")).tobytes())
+        return [values.astype(values.dtype.newbyteorder("<"), copy=False).tobytes()]
     if kind == "codebook":
         book = codebook_of(values)
-        return write_codebook(book) + bytes(CODERS[coder].encode(np.searchsorted(book, values), len(book)))
-    out = b""
-    for plane in planes(values):
-        coded = CODERS[coder].encode(plane, 256) if estimate(plane, 256, coder) < 0.98 * len(plane) else plane.tobytes()
-        out += varint(len(coded) << 1 | (len(coded) != len(plane))) + coded
+        return [write_codebook(book), CODERS[coder].encode(index_in(book, values), len(book))]
+    out = []
+    for which in range(values.itemsize - 1, -1, -1):
+        part = plane(values, which)
+        coded = CODERS[coder].encode(part, 256) if estimate(part, 256, coder) < 0.98 * len(part) else part.tobytes()
+        out += [varint(len(coded) << 1 | (len(coded) != len(part))), coded]
     return out
 
 
@@ -98,21 +104,23 @@ def decode(reader: Reader, n: int, dtype: Any, kind: str, coder: str) -> tuple[A
             raise ValueError(f"{n} values take {n * dtype.itemsize} bytes; there are {reader.left}")
         return np.frombuffer(reader.rest(), dtype=dtype.newbyteorder("<")).astype(dtype, copy=False), 0
     if kind == "codebook":
-        before = reader.left
         book = read_codebook(reader, dtype)
-        taken = before - reader.left
         symbols = CODERS[coder].decode(reader, n, max(len(book), 1))
         reader.end()
         if n and not len(book):
             raise ValueError("the codebook is empty")
-        return book[symbols] if n else book[:0], taken
+        return book[symbols] if n else book[:0], book.nbytes
+    kind_of = dtype.type
     turned = np.zeros(n, dtype=dtype)
     for _ in range(dtype.itemsize):
         size = reader.varint()
         part = Reader(reader.take(size >> 1))
-        plane = CODERS[coder].decode(part, n, 256) if size & 1 else np.frombuffer(part.take(n), dtype=np.uint8)
+        found = CODERS[coder].decode(part, n, 256) if size & 1 else np.frombuffer(part.take(n), dtype=np.uint8)
         part.end()
-        turned = turned << dtype.type(8) | plane.astype(dtype) if dtype.itemsize > 1 else plane.astype(dtype)
+        if dtype.itemsize > 1:
+            turned <<= kind_of(8)
+        turned |= found.astype(np.uint8, copy=False)
     reader.end()
-    one, top = dtype.type(1), dtype.type(dtype.itemsize * 8 - 1)
-    return (turned >> one) | (turned << top), 0
+    for i in range(0, n, _CHUNK):
+        turned[i : i + _CHUNK] = turned[i : i + _CHUNK] >> kind_of(1) | turned[i : i + _CHUNK] << kind_of(dtype.itemsize * 8 - 1)
+    return turned, 0

@@ -4,7 +4,8 @@ Sees numbers, never a tensor.
 """
 
 from . import fixed, huffman, rans
+from .counting import counted
 
-__all__ = ["CODERS", "fixed", "huffman", "rans"]
+__all__ = ["CODERS", "counted", "fixed", "huffman", "rans"]
 
 CODERS = {"none": fixed, "huffman": huffman, "rans": rans}

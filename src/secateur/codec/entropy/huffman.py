@@ -15,6 +15,7 @@ import numpy as np
 
 from ..wire import Reader, varint
 from . import fixed
+from .counting import counted
 
 __all__ = ["code_lengths", "decode", "encode"]
 
@@ -72,7 +73,7 @@ def encode(symbols: Any, alphabet: int) -> bytes:
         >>> encode(np.array([0, 0, 1]), 2).hex()  # lengths 1 and 1; the bits 001
         '210020'
     """
-    lengths = code_lengths(np.bincount(symbols, minlength=alphabet))
+    lengths = code_lengths(counted(symbols, alphabet))
     words = _code_words(lengths)
     sizes, body = [], []
     carry = np.zeros(0, dtype=np.uint8)

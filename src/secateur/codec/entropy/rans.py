@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..wire import Reader, varint
+from .counting import counted
 
 __all__ = ["decode", "encode"]
 
@@ -54,7 +55,7 @@ def encode(symbols: Any, alphabet: int) -> bytes:
     """
     if not len(symbols):
         return b""
-    f = _frequencies(np.bincount(symbols, minlength=alphabet))
+    f = _frequencies(counted(symbols, alphabet))
     head = np.packbits(f > 0, bitorder="little").tobytes() + b"".join(varint(int(v) - 1) for v in f[f > 0][:-1])
     lanes = _lanes(len(symbols))
     f, c = f.astype(np.uint64), (np.cumsum(f) - f).astype(np.uint64)

@@ -24,8 +24,19 @@ __all__ = ["Coder", "scan"]
 
 RADII = (1, 2, 4)
 BIAS = 77  # 0.3
-_POSITION = (58982, 32768, 0, 26214, 16384, 13107, 0, 0, 0)  # the weights at first: column, row, bias, windows, surroundings
-_SIGN = (0, 13107, 13107, 6554, 6554)  # bias, windows, column
+_POSITION = (
+    39322,
+    39322,
+    0,
+    19661,
+    13107,
+    6554,
+    0,
+    0,
+    13107,
+    13107,
+)  # the weights at first: column, row, bias, windows, surroundings
+_SIGN = (65536, 0, 13107, 13107, 6554, 6554)  # all, row, windows, column
 
 
 class Coder(Protocol):
@@ -111,28 +122,30 @@ def _inverse_roots(n: int) -> Integers:
 class _Columns:
     """What earlier rows say of each column: how dense it is, and of which sign."""
 
-    def __init__(self, lattice: Lattice, columns: int) -> None:
-        self.lattice, self.rows = lattice, 0
+    def __init__(self, lattice: Lattice, columns: int, left: tuple[int, int]) -> None:
+        self.lattice, self.rows, self.left = lattice, 0, left  # entries that are not zero, and all, from here on
         self.kept = np.zeros(columns, dtype=np.int64)
         self.signs = np.zeros(columns, dtype=np.int64)
 
     def densities(self) -> tuple[Integers, Integers]:
         """Of each column, and of its surroundings by radius, in 1/65536."""
-        n, total = self.rows, int(self.kept.sum())
-        overall = ((5 * total + 2) << 16) // (5 * (n * len(self.kept) + 8))
+        n = self.rows
+        overall = min(max((self.left[0] << 16) // self.left[1], 1), ONE - 64)
         around = self.lattice.sums(self.kept[None])[0] - self.kept
-        prior = np.clip(((around << 17) + overall) // (2 * (self.lattice.areas - 1) * n + 1), 1, ONE - 64)
+        prior = np.clip((around + 1 << 16) // ((self.lattice.areas - 1) * n + ONE // overall), 1, ONE - 64)
         own = np.clip(((self.kept << 16) + 2 * prior[0]) // (n + 2), 1, ONE - 64)
-        return own, prior
+        slow = np.clip((self.kept + 2 << 16) // (n + 2 * ONE // prior[2]), 1, ONE - 64)
+        return own, np.concatenate([prior, slow[None]])
 
     def add(self, kept: Integers, signs: Integers) -> None:
         self.rows += 1
+        self.left = self.left[0] - int(kept.sum()), self.left[1] - len(kept)
         self.kept += kept
         self.signs += signs
 
 
 def scan(
-    coder: Coder, shape: tuple[int, int], width: int, bits: int, signed: bool, entries: tuple[Any, Any, Any], dense: bool
+    coder: Coder, shape: tuple[int, int], width: int, bits: int, signed: bool, entries: tuple[Any, Any, Any], count: int
 ) -> tuple[Any, Any, Any]:
     """Code a matrix in either direction.
 
@@ -143,35 +156,34 @@ def scan(
         bits: of the magnitudes.
         signed: whether entries have a sign to be coded; otherwise all are positive.
         entries: [R, C] each: whether an entry is kept, whether it is positive, its magnitude. A decoder fills them.
-        dense: whether all entries are kept, which is not coded then.
+        count: how many entries are kept; all of them is not coded.
 
     Returns:
         ``entries``.
     """
     rows, columns = shape
     lattice = Lattice(columns, width)
-    history, magnitudes = _Columns(lattice, columns), Magnitudes(bits)
-    position = [Mixer(_POSITION) for _ in lattice.phases]
+    history, magnitudes = _Columns(lattice, columns, (count, rows * columns)), Magnitudes(bits)
+    position = Mixer(_POSITION)
     sign = Mixer(_SIGN)
     roots = _inverse_roots(max(rows, (2 * RADII[-1] + 1) ** 2))
     for kept, positive, magnitude in zip(*entries, strict=True):
         own, prior = history.densities()
         own_logit, prior_logit = stretch(own), stretch(prior)
         now = np.zeros((3, columns), dtype=np.int64)  # kept, expected, sign, of what is known of this row
-        for lanes, mixer in zip(lattice.phases, position, strict=True):
+        for lanes in lattice.phases:
             sums = lattice.sums(now, lanes)
-            if not dense:
+            if count < rows * columns:
                 x = _position_logits(lanes, now, sums, own_logit, prior_logit)
-                p = mixer.predict(x)
+                p = position.predict(x)
                 kept[lanes] = coder.code(p.tolist(), kept[lanes].tolist(), "position")
-                mixer.learn(x, p, kept[lanes])
+                position.learn(x, p, kept[lanes])
                 now[1, lanes] = own[lanes]
             now[0, lanes] = kept[lanes]
             at = np.flatnonzero(kept[lanes])
             if len(at):
                 if signed:
-                    column = history.signs[lanes[at]] * roots[history.kept[lanes[at]]]
-                    x = np.stack([np.full(len(at), BIAS), *(sums[2][:, at] * roots[sums[0][:, at]]), column])
+                    x = _sign_logits(lanes[at], at, now, sums, history, roots)
                     p = sign.predict(x)
                     positive[lanes[at]] = coder.code(p.tolist(), positive[lanes[at]].tolist())
                     sign.learn(x, p, positive[lanes[at]])
@@ -180,6 +192,15 @@ def scan(
                     magnitude[lane] = magnitudes.code(coder, int(positive[lane]), int(magnitude[lane]))
         history.add(now[0], now[2])
     return entries
+
+
+def _sign_logits(lanes: Integers, at: Integers, now: Integers, sums: Integers, history: _Columns, roots: Integers) -> Integers:
+    total, known = int(history.signs.sum()), int(history.kept.sum())
+    overall = int(stretch(((total + known + 1) << 15) // (known + 1)))
+    row = int(now[2].sum()) * isqrt(ONE // (int(now[0].sum()) + 1))
+    column = history.signs[lanes] * roots[history.kept[lanes]]
+    same = np.full_like(column, 1)
+    return np.stack([overall * same, row * same, *(sums[2][:, at] * roots[sums[0][:, at]]), column])
 
 
 def _position_logits(lanes: Integers, now: Integers, sums: Integers, own: Integers, prior: Integers) -> Integers:
