@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 import dataclasses as dc
 import json
+import math
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
-import torch
 from common import arguments, mean_std, write
 
 import secateur as sc
@@ -20,12 +20,15 @@ from secateur.codec.quantise import size_model
 from secateur.lab import Experiment, load_model, run
 from secateur.pipeline import Code, Pipeline
 from secateur.recovery import Finetune
-from secateur.schedule import Cubic
+from secateur.schedule import Cubic, Iterative
 from secateur.training import Task, Training
 from secateur.training.data import load_data
 from secateur.training.models import build_model
 
-SEEDS = {"paper": {"lenet_300_100": (0, 1, 2), "lenet_5": (0, 1, 2)}, "beyond": {"lenet_300_100": (0, 1, 2), "lenet_5": (0, 1, 2)}}
+SEEDS = {
+    "paper": {"lenet_300_100": (0, 1, 2), "lenet_5": (0, 1, 2)},
+    "beyond": {"lenet_300_100": (0, 1, 2), "lenet_5": (0, 1, 2)},
+}
 STARTS = {
     "lenet_300_100": Experiment(
         task="mnist", model="lenet_300_100", model_arguments=(("dropout", 0.2),),
@@ -46,12 +49,16 @@ def ramp(sparsity: float, end: int, epochs: float, rate: float) -> sc.Recipe:
     )  # fmt: skip
 
 
+ROUNDS = sc.Recipe(
+    allocation=LAMP(), schedule=Iterative(rounds=4).at(0.94), prune_classifier=True,
+    recovery=Finetune(epochs=8.0, learning_rate=0.05, adjust_dropout=True, drop_dead=True),
+)  # fmt: skip
 HUFFMAN = Code(coder="huffman", index_bits=5)
 PIPELINES = {
     "paper": {
         "lenet_300_100": Pipeline(
-            prune=ramp(0.94, 430 * 9, 15.0, 0.05), code=HUFFMAN,
-            share=sc.Share(conv=8, linear=6, epochs=1.0, learning_rate=1e-3),
+            prune=ROUNDS, code=HUFFMAN,
+            share=sc.Share(conv=8, linear=6, epochs=1.0, learning_rate=2e-4),
         ),
         "lenet_5": Pipeline(
             prune=ramp(0.92, 860, 3.0, 0.02), code=HUFFMAN, share=sc.Share(conv=8, linear=5, epochs=0.25, learning_rate=2e-4)
@@ -59,7 +66,7 @@ PIPELINES = {
     },
     "beyond": {
         "lenet_300_100": Pipeline(
-            prune=ramp(0.94, 430 * 9, 15.0, 0.05), share=sc.Share(linear=4, vectors=4, epochs=1.0, learning_rate=1e-3)
+            prune=ROUNDS, share=sc.Share(linear=4, vectors=4, epochs=1.0, learning_rate=2e-4)
         ),
         "lenet_5": Pipeline(
             prune=ramp(0.97, 860 * 2, 4.0, 0.02), share=sc.Share(conv=3, linear=3, vectors=4, epochs=0.5, learning_rate=2e-4)
@@ -125,14 +132,12 @@ def layers_of(e: Experiment, options: argparse.Namespace) -> dict[str, dict[str,
     for r, p in zip(inspect_file(folder / "model.safetensors"), inspect_file(plain), strict=True):
         if len(r.shape) < 2 or r.parts is None or p.parts is None:
             continue
-        n, bits = torch.Size(r.shape).numel(), r.parts.weight_bits
-        model = size_model(n, r.nonzero / n, bits, 5)
-        fillers = size_model(n, r.parts.listed / n, bits, 5)
+        n, bits = math.prod(r.shape), p.parts.weight_bits
         found[r.name] = {
             "kept": r.nonzero / n, "weight_bits": bits, "weight_bits_coded": 8 * r.parts.values / r.parts.listed, "index_bits": 5,
             "index_bits_coded": 8 * r.parts.positions / r.parts.listed, "fillers": r.parts.listed - r.nonzero,
-            "share_quantised": p.bytes / n / 4, "formula": model, "formula_with_fillers": fillers,
-            "share_coded": r.bytes / n / 4,
+            "quantised": p.bytes / n / 4, "formula": size_model(n, r.nonzero / n, bits, 5),
+            "formula_with_fillers": size_model(n, p.parts.listed / n, bits, 5), "coded": r.bytes / n / 4,
         }  # fmt: skip
     plain.unlink()
     return found
@@ -144,7 +149,7 @@ def starts_compared(model: str, options: argparse.Namespace, task: Task) -> dict
     for bits in (2, 3, 4):
         for start in ("linear", "density", "random"):
             rows = []
-            for seed in SEEDS:
+            for seed in SEEDS["paper"][model]:
                 net = load_model(experiment("paper", model, seed).follows(), options.out)  # type: ignore[arg-type]
                 sc.Sharer(net, sc.Share(conv=bits, linear=bits, start=start, seed=seed)).finish()
                 rows.append(task.evaluate(net, task.data.validation))
@@ -180,7 +185,7 @@ def checks_of(figures: dict[str, Any]) -> dict[str, bool]:
             checks[f"{model}: linear start no worse than the others at {bits} bits"] = losses[f"{bits} bits, linear"] <= best
         rows = figures["paper"][model]["layers"].values()
         checks[f"{model}: quantised sizes are the formula's, with fillers, within 5 %"] = all(
-            abs(r["share_quantised"] / r["formula_with_fillers"] - 1) < 0.05 for r in rows
+            abs(r["quantised"] / r["formula_with_fillers"] - 1) < 0.05 for r in rows
         )
     return checks
 
@@ -189,12 +194,14 @@ def main() -> None:
     options = arguments()
     figures: dict[str, Any] = {}
     for kind in TARGETS:
-        figures[kind] = {m: summary([of_one(kind, m, s, options) for s in SEEDS]) for m in STARTS}
+        figures[kind] = {m: summary([of_one(kind, m, s, options) for s in SEEDS[kind][m]]) for m in STARTS}
     task = Task(load_data("mnist", options.data))
     figures["starts"] = {m: starts_compared(m, options, task) for m in STARTS}
     settings = {
-        m: {"training": e.training.to_dict(), "prune": PRUNE[m].to_dict(minimal=True), "seeds": SEEDS,
-            **{k: {"share": SHARE[k][m].to_dict(minimal=True), "code": CODE[k].to_dict(minimal=True)} for k in TARGETS}}
+        m: {
+            "training": e.training.to_dict(),
+            **{k: {"seeds": SEEDS[k][m], **PIPELINES[k][m].to_dict(minimal=True)} for k in TARGETS},
+        }
         for m, e in STARTS.items()
     }  # fmt: skip
     write(

@@ -46,6 +46,11 @@ class Method:
         made = self.build()
         return made.prune if isinstance(made, Pipeline) else made
 
+    @property
+    def then(self) -> str:
+        """What follows in a pipeline, to be put after the five words."""
+        return " → share → code" if isinstance(self.build(), Pipeline) else ""
+
     def axes(self) -> dict[str, str]:
         """The five words of its default recipe."""
         recipe = self.recipe()
