@@ -57,7 +57,8 @@ def methods_page() -> str:
     parts = [
         "# Methods", MADE,
         "A published method is a function that returns a [`Recipe`](reference.md): five words, one an axis; or a "
-        "[`Pipeline`](guides/deep-compression.md), whose first stage is a recipe. Its arguments are the method's own. A control is there to be beaten.",
+        "[`Pipeline`](guides/deep-compression.md), whose first stage is a recipe. Its arguments are the method's own. A control "
+        "is there to be beaten.",
         '```python\nimport secateur as sc\nfrom secateur.methods import METHODS, make, zhu_gupta_2018\n\n'
         'recipe = zhu_gupta_2018(sparsity=0.9, begin=0, end=1000, every=100)\n'
         'assert recipe == make("zhu_gupta_2018", sparsity=0.9)  # by name, as in files\n'

@@ -91,16 +91,16 @@ def experiment(kind: str, model: str, seed: int) -> Experiment:
 def error_in_a_fresh_process(file: Path, e: Experiment, data: Path | None) -> float:
     """Test error of what a process that knows nothing but the file and the class reads from it."""
     code = "import deep_compression as d, sys; d.evaluate_file(*sys.argv[1:])"
-    words = [str(file), e.model, json.dumps(dict(e.model_arguments)), str(data or "")]
+    words = [str(file), e.task, e.model, json.dumps(dict(e.model_arguments)), str(data or "")]
     done = subprocess.run(
         [sys.executable, "-c", code, *words], cwd=Path(__file__).parent, capture_output=True, text=True, check=True
     )
     return float(done.stdout)
 
 
-def evaluate_file(file: str, model: str, model_arguments: str, data: str) -> None:
+def evaluate_file(file: str, name: str, model: str, model_arguments: str, data: str) -> None:
     """Print the test error of a file."""
-    task = Task(load_data("mnist", data or None))
+    task = Task(load_data(name, data or None))
     net = sc.load(file, build_model(model, **json.loads(model_arguments)))
     print(1 - task.evaluate(net, task.data.test)["top1"])
 
