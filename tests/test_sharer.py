@@ -102,6 +102,21 @@ def test_assignments_and_zeros_stay_and_values_are_few(seed, steps):
     assert sharer.t == steps
 
 
+def test_pruned_weights_of_layers_that_are_not_shared_stay_zero():
+    model = small()
+    sharer = Sharer(model, Share(conv=3, linear=None, layers={"5*": 2}))
+    zero = model[3].weight == 0
+    before = model[3].weight.detach().clone()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    for step in range(3):
+        optimizer.zero_grad()
+        loss_of(model, step).backward()
+        optimizer.step()
+        sharer.step()
+    assert torch.equal(model[3].weight == 0, zero)
+    assert (model[3].weight[~zero] != before[~zero]).float().mean() > 0.5, "and the others are trained one by one"
+
+
 def test_the_class_the_keys_and_the_forward_are_untouched():
     model = small()
     kind, keys, forward = type(model), list(model.state_dict()), model.forward

@@ -22,7 +22,8 @@ class Sharer:
 
     With w_i = c_I(i) and assignments I that stay, ∂L/∂c_k = Σ_i ∂L/∂w_i · 1[I(i) = k]. Each weight's gradient is replaced by
     its value's, so any optimizer moves the weights of a value alike; ``step`` removes what rounding leaves between them.
-    Weights that are zero stay zero. The model's class, ``state_dict`` keys and ``forward`` are not touched.
+    Weights that are zero stay zero, in layers that are not shared too.
+    The model's class, ``state_dict`` keys and ``forward`` are not touched.
 
     Args:
         model: pruned and trained; its parameters are shared in place. ``torch.compile`` and data-parallel wrappers are looked
@@ -61,6 +62,7 @@ class Sharer:
             )
         for name, (parameter, codebook) in books.items():
             self._members[name] = _Members.of(parameter, codebook)
+        self._zeros = self._find_zeros()
         self.apply()
         self._listen()
         if optimizer is not None:
@@ -95,6 +97,10 @@ class Sharer:
             parameter = self.model.get_parameter(name)
             members.to(parameter.device)
             parameter.copy_(members.spread(members.values(parameter), parameter))
+        for name, zeros in self._zeros.items():
+            parameter = self.model.get_parameter(name)
+            self._zeros[name] = zeros.to(parameter.device)
+            parameter.masked_fill_(self._zeros[name], 0)
 
     def finish(self) -> nn.Module:
         """Take the hooks off; the plain model, whose weights are shared."""
@@ -136,10 +142,15 @@ class Sharer:
             raise ModelError(f"this state is of another model: it shares {', '.join(state['members'])}; this one has "
                              f"{', '.join(self._members)}")  # fmt: skip
         self._members = {n: _Members(m["positions"].clone(), m["indices"].clone()) for n, m in state["members"].items()}
-        self.t = state["t"]
+        self.t, self._zeros = state["t"], self._find_zeros()
         self.apply()
 
     # ---------------------------------------------------------------- how it works
+
+    def _find_zeros(self) -> dict[str, Tensor]:
+        """What is pruned of the weights that are not shared; a vector's zeros are no pruned weights."""
+        left = {n: p for n, p in self.model.named_parameters() if n not in self._members and p.ndim > 1}
+        return {n: zeros for n, p in left.items() if bool((zeros := p.detach() == 0).any())}
 
     def _listen(self) -> None:
         for name in self._members:
