@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from secateur import Share
+from secateur import Share, compress, load
 from secateur.codec.quantise import entropy_bytes, sharing_ratio, size_model
 from secateur.core.errors import ModelError, RecipeError
 
@@ -107,6 +107,20 @@ def test_a_broken_weight_is_named():
         Share(linear=1).quantise("fc.weight", torch.tensor([[1.0, 2.0, float("nan")]]))
     with pytest.raises(RecipeError, match="share has no parameter 'bit'"):
         Share.from_dict({"bit": 3})
+
+
+@pytest.mark.parametrize("coder", ["range", "rans", "huffman", "none"])
+def test_compress_shares_by_it_and_keeps_every_bit(tmp_path, coder):
+    torch.manual_seed(0)
+    model, share = torch.nn.Sequential(torch.nn.Linear(40, 30), torch.nn.Linear(30, 5)), Share(linear=3, vectors=2)
+    model[0].weight.data[model[0].weight.abs() < 0.1] = 0
+    before = {n: p.clone() for n, p in model.state_dict().items()}
+    path = compress(model, tmp_path / "m.safetensors", share=share, coder=coder)
+    again = load(path, torch.nn.Sequential(torch.nn.Linear(40, 30), torch.nn.Linear(30, 5)))
+    for name, found in again.state_dict().items():
+        assert torch.equal(model.state_dict()[name], before[name]), "the model is as it was"
+        assert torch.equal(found, share.quantise(name, before[name]))
+    assert path.stat().st_size < compress(model, tmp_path / "n.safetensors", coder=coder).stat().st_size
 
 
 @given(st.lists(st.sampled_from([0.0, 1.0, 2.0, -3.0]), min_size=1, max_size=200))
