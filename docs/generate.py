@@ -61,7 +61,7 @@ def methods_table(*, page: bool) -> str:
     rows = ["| method | paper | the five words | our figures |", "|---|---|---|---|"]
     for m in METHODS.values():
         name = f"[`{m.name}`](#{m.name})" if page else f"`{m.name}`"
-        words = " · ".join(m.axes().values())
+        words = " · ".join(m.axes().values()) + m.then
         rows.append(
             f"| {name}{' (control)' if m.control else ''} | {m.paper}, {link(m.source)} | {words} | {figure(m, page=page)} |"
         )
@@ -72,8 +72,9 @@ def methods_page() -> str:
     """docs/methods.md."""
     parts = [
         "# Methods", MADE,
-        "A published method is a function that returns a [`Recipe`](reference.md): five words, one an axis. Its arguments are "
-        "the method's own. A control is there to be beaten.",
+        "A published method is a function that returns a [`Recipe`](reference.md): five words, one an axis; or a "
+        "[`Pipeline`](guides/deep-compression.md), whose first stage is a recipe. Its arguments are the method's own. A control "
+        "is there to be beaten.",
         '```python\nimport secateur as sc\nfrom secateur.methods import METHODS, make, zhu_gupta_2018\n\n'
         'recipe = zhu_gupta_2018(sparsity=0.9, begin=0, end=1000, every=100)\n'
         'assert recipe == make("zhu_gupta_2018", sparsity=0.9)  # by name, as in files\n'
@@ -84,7 +85,7 @@ def methods_page() -> str:
         "script in `benchmarks/experiments/` writes again; they are shown under [Our figures](results.md).",
     ]  # fmt: skip
     for m in METHODS.values():
-        words = " · ".join(f"[{w}](axes/{a}.md)" for a, w in m.axes().items())
+        words = " · ".join(f"[{w}](axes/{a}.md)" for a, w in m.axes().items()) + m.then
         parts += [f"## {m.name}", f"**The paper's claim.** {m.claim[0].upper()}{m.claim[1:]}.", f"{words}",
                   *beside(m), f"::: secateur.methods.{m.build.__module__.rsplit('.', 1)[1]}.{m.name}\n    options:\n"
                   "      show_root_heading: false\n      show_root_toc_entry: false"]  # fmt: skip

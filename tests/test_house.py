@@ -21,13 +21,13 @@ SOURCE = ROOT / "src" / "secateur"
 FILES = sorted(SOURCE.rglob("*.py"))
 
 PUBLIC = [
-    "Bytes", "Compression", "DataError", "DependencyError", "FormatError", "Latency", "Macs", "ModelError", "Params", "Pruner",
-    "Recipe", "RecipeError", "RunError", "SecateurError", "Sparsity", "explain", "load", "measure", "prune_", "reach", "save",
-    "shrink_",
+    "Bytes", "Compression", "DataError", "DependencyError", "FormatError", "Latency", "Macs", "ModelError", "Params", "Pipeline",
+    "Pruner", "Recipe", "RecipeError", "RunError", "SecateurError", "Share", "Sharer", "Sparsity", "compress", "explain", "load",
+    "measure", "prune_", "reach", "save", "shrink_",
 ]  # fmt: skip
 
 AXIS = set(AXES)
-SENTENCE = {"recipe", "goal", "units", "prune", "pruner", "reachable"}
+SENTENCE = {"recipe", "pipeline", "goal", "units", "prune", "pruner", "sharer", "reachable"}
 TENSORS = {"codec", "graph", "runtime"}  # see tensors, modules and masks, never an axis
 MAY_IMPORT = {
     "core": {"core"},
@@ -39,6 +39,8 @@ MAY_IMPORT = {
     "pruner": {"core", "goal", "recipe", "units"} | AXIS,
     "prune": {"core", "goal", "pruner", "recipe"},
     "reachable": {"core", "pruner", "recipe"},
+    "sharer": {"codec", "core"},
+    "pipeline": {"codec", "core", "recipe"},
 }
 TRAINING = {"core", "methods", "training"} | AXIS | SENTENCE | TENSORS
 MAY_IMPORT |= {"training": TRAINING, "methods": TRAINING - {"training"}, "testing": TRAINING | {"testing"}}

@@ -14,9 +14,12 @@ from .reachable import reach
 from .recipe import Recipe
 
 if TYPE_CHECKING:
-    from .codec import load, save
+    from .codec import compress, load, save
+    from .codec.quantise import Share
     from .evaluate.measure import measure
     from .graph.explain import explain
+    from .pipeline import Pipeline
+    from .sharer import Sharer
 
 try:
     __version__ = version("secateur")
@@ -33,12 +36,16 @@ __all__ = [
     "Macs",
     "ModelError",
     "Params",
+    "Pipeline",
     "Pruner",
     "Recipe",
     "RecipeError",
     "RunError",
     "SecateurError",
+    "Share",
+    "Sharer",
     "Sparsity",
+    "compress",
     "explain",
     "load",
     "measure",
@@ -49,6 +56,10 @@ __all__ = [
 ]
 
 _LAZY = {
+    "Pipeline": ".pipeline",
+    "Share": ".codec.quantise",
+    "Sharer": ".sharer",
+    "compress": ".codec",
     "explain": ".graph.explain",
     "load": ".codec",
     "measure": ".evaluate.measure",

@@ -46,6 +46,7 @@ KINDS: dict[str, Experiment] = {
     "scratch_b": small(method="li_2016", method_arguments=TUNED, control="scratch_b"),
     "early_stop": small(training=dc.replace(TRAINING, epochs=3, learning_rate=2.0, validate_every=2)),
     "initial": small(recipe=Recipe(schedule=OneShot(sparsity=0.8), recovery=KeepTraining()), start="initial"),
+    "pipeline": small(method="deep_compression", method_arguments={"rounds": 2, **TUNED, "linear": 3, "tuning_rate": 0.001}),
 }
 
 MEASURED = ("seconds", "environment", "latency_ms", "latency_threads", "dense_latency_ms")

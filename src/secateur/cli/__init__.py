@@ -1,4 +1,6 @@
-"""The command line: ``secateur demo``, ``run``, ``report``, ``methods``, ``inspect``, ``measure``, ``data``."""
+"""The command line: ``secateur demo``, ``run``, ``report``, ``methods``, ``inspect``, ``compress``, ``expand``,
+``measure``, ``data``.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,7 @@ from rich.console import Console
 from rich.text import Text
 
 from ..core.errors import SecateurError
-from . import data, demo, inspect, measure, methods, report, run
+from . import compress, data, demo, inspect, measure, methods, report, run
 
 __all__ = ["app", "main"]
 
@@ -47,6 +49,8 @@ app.command("run")(run.run_file)
 app.command("report")(report.report)
 app.command("methods")(methods.methods)
 app.command("inspect")(inspect.inspect)
+app.command("compress")(compress.compress)
+app.command("expand")(compress.expand)
 app.command("measure")(measure.measure_model)
 app.add_typer(data.app, name="data")
 

@@ -7,20 +7,33 @@ from typing import Annotated
 
 import typer
 from rich import box
+from rich.console import Console
 from rich.table import Table
 
-from ..codec import inspect_file, read_metadata, read_shape
+from ..codec import Row, inspect_file, read_metadata, read_shape
+from .coded_table import bytes_table, coded_table
 from .console import make_console
 
 __all__ = ["inspect"]
 
 
-def inspect(file: Annotated[Path, typer.Argument(help="a file written by secateur.save")]) -> None:
+def inspect(file: Annotated[Path, typer.Argument(help="a file written by secateur.save or secateur.compress")]) -> None:
     """Show every tensor of a saved network: shape, type, how it is stored, what is left of it, bytes.
 
-    Of one that was shrunken also what changed.
+    Of one that was shrunken also what changed; of a compressed one, the bits of its values and positions before and after
+    coding, and where every byte goes.
     """
     rows, changed = inspect_file(file), read_shape(file)
+    console = make_console()
+    if any(r.parts is not None for r in rows):
+        console.print(coded_table(rows, file.stat().st_size, file.name))
+        console.print(bytes_table(rows, file.stat().st_size))
+    else:
+        console.print(_table(rows, file))
+    _rest(console, file, changed)
+
+
+def _table(rows: list[Row], file: Path) -> Table:
     table = Table(box=box.SIMPLE_HEAD, title=f"{file.name}: {file.stat().st_size:,} bytes")
     for column in ("tensor", "shape", "type", "layout"):
         table.add_column(column)
@@ -34,8 +47,10 @@ def inspect(file: Annotated[Path, typer.Argument(help="a file written by secateu
         nonzero = "" if r.nonzero is None else f"{r.nonzero:,}"
         shape = "×".join(map(str, r.shape)) or "scalar"
         table.add_row(r.name, shape, str(r.dtype).removeprefix("torch."), r.layout, f"{entries:,}", nonzero, left, f"{r.bytes:,}")
-    console = make_console()
-    console.print(table)
+    return table
+
+
+def _rest(console: Console, file: Path, changed: dict[str, tuple[int, int] | None] | None) -> None:
     if changed is not None:
         blocks = sum(sizes is None for sizes in changed.values())
         counts = f"{len(changed) - blocks} integers of its modules changed, {blocks} blocks gone"

@@ -19,5 +19,5 @@ def methods() -> None:
     for m in METHODS.values():
         result = "\n".join(f"benchmarks/results/{r}" for r in m.results) or "none yet"
         name = f"{m.name} (control)" if m.control else m.name
-        table.add_row(name, f"{m.paper}\n{m.source}", " · ".join(m.axes().values()), result)
+        table.add_row(name, f"{m.paper}\n{m.source}", " · ".join(m.axes().values()) + m.then, result)
     make_console().print(table)

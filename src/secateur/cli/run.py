@@ -14,6 +14,7 @@ from rich.table import Table
 from ..lab import Experiment, run
 from ..lab.experiment import CONTROLS
 from .console import make_console
+from .inspect import inspect
 
 __all__ = ["run_file"]
 
@@ -41,6 +42,8 @@ def run_file(
             progress.update(bars[stage], completed=step)
 
         results = [run(e, out, data=data, keep_every=keep_every, say=say) for e in wanted]
+    if experiment.pipeline is not None:
+        inspect(out / experiment.id / "model.safetensors")
     console.print(_table(results[0]))
     for e, r in zip(wanted[1:], results[1:], strict=True):
         test = r["test"]["top1"]

@@ -3,7 +3,21 @@
 Sees tensors, modules and masks, never an axis.
 """
 
-from .read import Row, inspect_file, load, read_metadata, read_shape
+from .compress import compress
+from .expand import compress_file, expand
+from .opened import Row
+from .read import inspect_file, load, read_metadata, read_shape
 from .write import file_size, save
 
-__all__ = ["Row", "file_size", "inspect_file", "load", "read_metadata", "read_shape", "save"]
+__all__ = [
+    "Row",
+    "compress",
+    "compress_file",
+    "expand",
+    "file_size",
+    "inspect_file",
+    "load",
+    "read_metadata",
+    "read_shape",
+    "save",
+]

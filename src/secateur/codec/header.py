@@ -33,7 +33,7 @@ from .layouts import LAYOUTS
 __all__ = ["FORMAT_VERSION", "KEY", "Entry", "Header", "Shape", "crc32", "dump", "parse"]
 
 KEY = "secateur"
-FORMAT_VERSION = "2"  # the newest that is read; a model that was not shrunken is written as 1
+FORMAT_VERSION = "3"  # the newest that is read; ``save`` writes 1, of a model that was shrunken 2, and ``compress`` 3
 
 
 @dataclass(frozen=True)
@@ -98,8 +98,8 @@ def dump(header: Header) -> dict[str, str]:
     return {KEY: json.dumps(fields, separators=(",", ":"))}
 
 
-def parse(metadata: Mapping[str, str] | None) -> Header:
-    """The header that ``dump`` wrote, every field checked.
+def parse(metadata: Mapping[str, str] | None) -> Header | None:
+    """The header that ``dump`` wrote, every field checked; None of a file of version 3, whose index is elsewhere.
 
     Raises:
         FormatError: not of this library, of a newer version, or damaged; without the name of the file.
@@ -111,6 +111,8 @@ def parse(metadata: Mapping[str, str] | None) -> Header:
         version = fields["format_version"]
         if isinstance(version, str) and version.isdecimal() and len(version) < 9 and int(version) > int(FORMAT_VERSION):
             raise FormatError(f"has format version {version}; this release reads up to {FORMAT_VERSION}: update secateur")
+        if version == "3":
+            return None
         if version not in ("1", "2") or (fields.get("shape") is None) == (version == "2"):
             raise ValueError("format version")
         tensors, shape = fields["tensors"], fields.get("shape")

@@ -1,39 +1,36 @@
-"""``load`` and ``inspect_file``: read a file that ``save`` wrote, and trust nothing it says before checking."""
+"""``load`` and ``inspect_file``: read a file of any version, and trust nothing it says before checking."""
 
 from __future__ import annotations
 
 import os
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from ..core.errors import FormatError
 from ..graph.cut import as_before_on_failure
 from ..graph.plan import is_shrunken
-from .header import Entry, Header, Shape, crc32, parse
-from .layouts import LAYOUTS, stored_as
+from .header import Shape, crc32
+from .opened import Row, StoredTensor, opened
 from .reshape import shrink_to, skip_blocks
 from .write import identity, module_state
 
-__all__ = ["Row", "inspect_file", "load", "read_metadata", "read_shape"]
+__all__ = ["inspect_file", "load", "read_metadata", "read_shape", "stored_types"]
 
 
 def load(path: str | os.PathLike[str], model: nn.Module, *, strict: bool = True) -> nn.Module:
-    """Fill a plain model, in place, with what ``save`` wrote, and return it.
+    """Fill a plain model, in place, with what ``save`` or ``compress`` wrote, and return it.
 
     The file of a shrunken model makes the model as small: its parameters stay the same objects and get smaller data, and
     the integers of its modules follow; blocks that are gone become the identity. Everything is read and checked before the
     first tensor of the model changes. Values go to the model's own devices.
 
     Args:
-        path: a file that ``save`` wrote.
+        path: a file that ``save`` or ``compress`` wrote.
         model: a module of the class that was saved, as its constructor makes it; its tensors have the file's names and types.
         strict: whether names that only one of the two has are an error; otherwise the common ones are filled.
 
@@ -54,19 +51,19 @@ def load(path: str | os.PathLike[str], model: nn.Module, *, strict: bool = True)
         ...     print(load(folder + "/model.safetensors", mlp())[0])
         Linear(in_features=4, out_features=5, bias=True)
     """
-    with _opened(path) as (file, header), as_before_on_failure(getattr(model, "_orig_mod", model)):
-        known = {**header.tensors, **{name: header.tensors[other] for name, other in header.same_as.items()}}
-        shape = header.shape or Shape({}, (), {})
+    with opened(path) as file, as_before_on_failure(getattr(model, "_orig_mod", model)):
+        known = {**file.tensors, **{name: file.tensors[other] for name, other in file.same_as.items()}}
+        shape = file.shape or Shape({}, (), {})
         skip_blocks(getattr(model, "_orig_mod", model), shape.skipped, strict=strict)
         inner, state = module_state(model)
-        _check_model(inner, state, {n: e for n, e in known.items() if n not in shape.buffers}, strict, header.shape is not None)
+        _check_model(inner, state, {n: e for n, e in known.items() if n not in shape.buffers}, strict, file.shape is not None)
         common = [*(n for n in state if n in known), *shape.buffers]
-        values = {n: _decode(file, n, header.tensors[n]) for n in sorted({header.same_as.get(n, n) for n in common})}
-        filled = OrderedDict((name, values[header.same_as.get(name, name)]) for name in state if name in known)
+        values = {n: file.decode(n) for n in sorted({file.same_as.get(n, n) for n in common})}
+        filled = OrderedDict((name, values[file.same_as.get(name, name)]) for name in state if name in known)
         filled._metadata = getattr(inner.state_dict(), "_metadata", {})  # type: ignore[attr-defined]  # some modules ask for their version
         _check_ties(state, filled)
-        if header.shape is not None:
-            hidden = {n: values[header.same_as.get(n, n)] for n in shape.buffers}
+        if file.shape is not None:
+            hidden = {n: values[file.same_as.get(n, n)] for n in shape.buffers}
             shrink_to(inner, shape.integers, filled, hidden, strict=strict)
         inner.load_state_dict(filled, strict=strict and filled.keys() == state.keys())
     return model
@@ -78,19 +75,19 @@ def stored_types(path: str | os.PathLike[str]) -> dict[str, torch.dtype]:
     Raises:
         FormatError: as ``load``.
     """
-    with _opened(path) as (_, header):
-        types = {name: entry.dtype for name, entry in header.tensors.items()}
-        return {**types, **{name: types[other] for name, other in header.same_as.items()}}
+    with opened(path) as file:
+        types = {name: entry.dtype for name, entry in file.tensors.items()}
+        return {**types, **{name: types[other] for name, other in file.same_as.items()}}
 
 
 def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
-    """The texts that ``save`` was given to keep with the model.
+    """The texts that ``save`` or ``compress`` was given to keep with the model.
 
     Raises:
         FormatError: as ``load``.
     """
-    with _opened(path) as (_, header):
-        return header.metadata
+    with opened(path) as file:
+        return dict(file.metadata)
 
 
 def read_shape(path: str | os.PathLike[str]) -> dict[str, tuple[int, int] | None] | None:
@@ -102,91 +99,28 @@ def read_shape(path: str | os.PathLike[str]) -> dict[str, tuple[int, int] | None
     Raises:
         FormatError: as ``load``.
     """
-    with _opened(path) as (_, header):
-        if header.shape is None:
+    with opened(path) as file:
+        if file.shape is None:
             return None
-        return {**dict.fromkeys(header.shape.skipped), **{str(slot): sizes for slot, sizes in header.shape.integers.items()}}
-
-
-@dataclass(frozen=True)
-class Row:
-    """One tensor of a file.
-
-    Attributes:
-        name: its name in the model.
-        shape: its shape.
-        dtype: its type, without ``torch.``.
-        layout: how it lies in the file; ``= other`` when it is another's tensor.
-        nonzero: entries that are not zero.
-        bytes: what its streams take in the file; 0 when it is another's tensor.
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    dtype: str
-    layout: str
-    nonzero: int
-    bytes: int
+        return {**dict.fromkeys(file.shape.skipped), **{str(slot): sizes for slot, sizes in file.shape.integers.items()}}
 
 
 def inspect_file(path: str | os.PathLike[str]) -> list[Row]:
     """One row for every tensor of a file, its checksum verified, without a model.
 
     Raises:
-        FormatError: as ``load``.
+        FormatError: as ``load``; or the tensors are too large to be looked at without a model.
     """
-    rows = {}
-    with _opened(path) as (file, header):
-        for name, entry in header.tensors.items():
-            streams = _streams(file, name, entry)
-            size = sum(s.nbytes for s in streams.values())
-            dtype = str(entry.dtype).removeprefix("torch.")
-            rows[name] = Row(name, entry.shape, dtype, entry.layout, LAYOUTS[entry.layout].count(streams), size)
-        for name, other in header.same_as.items():
-            r = rows[other]
-            rows[name] = Row(name, r.shape, r.dtype, f"= {other}", r.nonzero, 0)
-    return list(rows.values())
+    with opened(path) as file:
+        rows = {name: file.row(name) for name in file.tensors}
+        for name, other in file.same_as.items():
+            rows[name] = replace(rows[other], name=name, layout=f"= {other}", bytes=0, parts=None)
+        return list(rows.values())
 
 
-@contextmanager
-def _opened(path: str | os.PathLike[str]) -> Iterator[tuple[Any, Header]]:
-    """A safetensors file and its header; every complaint becomes one sentence that begins with the file's name."""
-    path = Path(path)
-    if not path.is_file():
-        raise FormatError(f"there is no file {path}")
-    try:
-        with safe_open(path, framework="pt", device="cpu") as file:
-            header = parse(file.metadata())
-            expected = {n for name, e in header.tensors.items() for n in stored_as(name, e.layout).values()}
-            if expected != set(file.keys()):
-                raise FormatError("does not hold the tensors that its metadata list; fetch or save the file again")
-            yield file, header
-    except FormatError as e:
-        raise FormatError(f"{path} {e}") from e.__cause__
-    except (SafetensorError, OSError) as e:
-        raise FormatError(f"{path} is no intact safetensors file ({e}); fetch or save it again") from e
-
-
-def _streams(file: Any, name: str, entry: Entry) -> dict[str, Tensor]:
-    try:
-        streams = {suffix: file.get_tensor(n) for suffix, n in stored_as(name, entry.layout).items()}
-    except (ValueError, TypeError, KeyError, AttributeError, RuntimeError) as e:  # a type that torch does not have
-        raise FormatError(f"is corrupt: {name!r} cannot be read ({e}); fetch or save the file again") from e
-    if crc32(streams.values()) != entry.crc32:
-        raise FormatError(f"is corrupt: the checksum of {name!r} does not match; fetch or save the file again")
-    return streams
-
-
-def _decode(file: Any, name: str, entry: Entry) -> Tensor:
-    try:
-        return LAYOUTS[entry.layout].decode(_streams(file, name, entry), entry.dtype, entry.shape)
-    except FormatError:
-        raise
-    except ValueError as e:
-        raise FormatError(f"is corrupt: {name!r} cannot be decoded ({e}); fetch or save the file again") from e
-
-
-def _check_model(model: nn.Module, state: Mapping[str, Tensor], known: Mapping[str, Entry], strict: bool, smaller: bool) -> None:
+def _check_model(
+    model: nn.Module, state: Mapping[str, Tensor], known: Mapping[str, StoredTensor], strict: bool, smaller: bool
+) -> None:
     """Names, shapes and types, before anything is allocated: no tensor decoded is larger than the model's own."""
     missing, unexpected = [n for n in state if n not in known], [n for n in known if n not in state]
     if strict and (missing or unexpected):

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from ..graph.skip import skipped
 from .header import Entry, Header, Shape, crc32, dump
 from .layouts import encode, stored_as
 
-__all__ = ["file_size", "module_state", "save"]
+__all__ = ["check_masks", "file_size", "gather", "identity", "module_state", "save", "text"]
 
 
 def save(
@@ -111,17 +111,26 @@ def identity(tensor: Tensor) -> tuple[Any, ...]:
     return (tensor.untyped_storage().data_ptr(), tensor.storage_offset(), tensor.shape, tensor.stride(), tensor.dtype)
 
 
-def _encode(model: nn.Module, masks: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> tuple[dict[str, Tensor], Header]:
+def gather(model: nn.Module, masks: Mapping[str, Tensor]) -> tuple[Shape | None, Iterator[tuple[str, Tensor, str | None]]]:
+    """What makes a shrunken model, and each tensor to be stored: its name, its masked value, and the name that has the same one.
+
+    Raises:
+        ModelError: a mask fits no tensor, or the state holds something that no file can.
+    """
     inner, state = module_state(model)
-    _check_masks(masks, state)
+    check_masks(masks, state)
     shape, hidden = None, {}
     if is_shrunken(inner):
         hidden = {n: b for n, b in inner.named_buffers(remove_duplicate=False) if n not in state}
         for name, value in hidden.items():
             _check_plain(name, value)
         shape = Shape(noted(inner), tuple(hidden), skipped(inner))
-    stored: dict[str, Tensor] = {}
-    header = Header({}, {}, {str(k): _text(v) for k, v in metadata.items()}, _library_version(), shape)
+    return shape, _tensors(state, hidden, masks)
+
+
+def _tensors(
+    state: Mapping[str, Tensor], hidden: Mapping[str, Tensor], masks: Mapping[str, Tensor]
+) -> Iterator[tuple[str, Tensor, str | None]]:
     first: dict[tuple[Any, ...], str] = {}
     masked: dict[tuple[Any, ...], list[Tensor]] = {}
     for name, mask in masks.items():
@@ -129,15 +138,24 @@ def _encode(model: nn.Module, masks: Mapping[str, Tensor], metadata: Mapping[str
     for name, value in {**state, **hidden}.items():
         key = _content(value) if name in hidden else identity(value)
         owner = first.setdefault(key, name) if value.numel() else name
-        if owner != name:
+        tensor = value.detach()
+        for mask in masked.get(identity(value), ()) if owner == name else ():
+            tensor = torch.where(mask.to(tensor.device) != 0, tensor, torch.zeros_like(tensor))
+        yield name, tensor, None if owner == name else owner
+
+
+def _encode(model: nn.Module, masks: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> tuple[dict[str, Tensor], Header]:
+    shape, found = gather(model, masks)
+    tensors = {name: (value, owner) for name, value, owner in found}
+    stored: dict[str, Tensor] = {}
+    header = Header({}, {}, {str(k): text(v) for k, v in metadata.items()}, _library_version(), shape)
+    for name, (value, owner) in tensors.items():
+        if owner is not None:
             header.same_as[name] = owner
             continue
-        tensor = value.detach()
-        for mask in masked.get(identity(value), ()):
-            tensor = torch.where(mask.to(tensor.device) != 0, tensor, torch.zeros_like(tensor))
-        layout, streams = encode(_own(tensor.cpu().contiguous()))
+        layout, streams = encode(_own(value.cpu().contiguous()))
         for suffix, file_name in stored_as(name, layout).items():
-            if file_name in stored or (suffix and (file_name in state or file_name in hidden)):
+            if file_name in stored or (suffix and file_name in tensors):
                 raise ModelError(f"the state entry {file_name!r} has a name that the file needs for {name!r}; rename it")
             stored[file_name] = streams[suffix]
         header.tensors[name] = Entry(layout, value.dtype, tuple(value.shape), crc32(streams.values()))
@@ -155,7 +173,12 @@ def _own(tensor: Tensor) -> Tensor:
     return tensor if tensor.untyped_storage().nbytes() == tensor.nbytes else tensor.clone()
 
 
-def _check_masks(masks: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> None:
+def check_masks(masks: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> None:
+    """Every mask has a tensor of its shape.
+
+    Raises:
+        ModelError: one has not.
+    """
     for name, mask in masks.items():
         if name not in state:
             raise ModelError(f"there is a mask for {name!r}, which is no entry of the state; it has {', '.join([*state][:5])}…")
@@ -163,7 +186,12 @@ def _check_masks(masks: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> No
             raise ModelError(f"the mask of {name!r} is {tuple(mask.shape)}; its tensor is {tuple(state[name].shape)}")
 
 
-def _text(value: Any) -> str:
+def text(value: Any) -> str:
+    """Something that goes with a model, as text.
+
+    Raises:
+        ModelError: it has no form as text.
+    """
     if isinstance(value, str):
         return value
     try:

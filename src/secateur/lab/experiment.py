@@ -16,6 +16,7 @@ from ..core.component import build, check_bounds, coerce, param, read_form
 from ..core.errors import RecipeError
 from ..core.files import dump_yaml, read_mapping, to_json
 from ..methods import make
+from ..pipeline import Pipeline
 from ..recipe import Recipe
 from ..schedule import Iterative
 from ..training import Task, Training
@@ -26,13 +27,14 @@ __all__ = ["CONTROLS", "Experiment"]
 
 VERSION = 1
 CONTROLS = ("random_reinit", "random_mask", "scratch_e", "scratch_b")
+_PARTS: dict[str, type] = {"training": Training, "recipe": Recipe, "pipeline": Pipeline}
 Options = tuple[tuple[str, Any], ...]
 """Names and plain values, in the order of the names; a mapping is taken as well."""
 
 
 @dc.dataclass(frozen=True, kw_only=True)
 class Experiment:
-    """A network trained on a task, and pruned by a recipe.
+    """A network trained on a task, and pruned by a recipe; with a pipeline, then shared and coded as well.
 
     Args:
         task: data set by name or import path.
@@ -41,9 +43,10 @@ class Experiment:
         model_arguments: what its constructor takes.
         pretrained: safetensors file with the dense network's weights, instead of training it.
         training: how the dense network is trained.
-        method: name of the method, for the reports; without a recipe, the published method of that name.
+        method: name of the method, for the reports; without a recipe or pipeline, the published method of that name.
         method_arguments: what that method takes.
         recipe: how it is pruned; None with no method for the dense network itself.
+        pipeline: how it is pruned, shared and coded; its first stage is the recipe.
         compression: parameters / non-zero parameters to reach; None for what the recipe says.
         start: prune the trained ``dense`` network, or the ``initial`` one.
         control: not the pruned network but, with the masks it ended with, a new one trained as the dense network was:
@@ -70,25 +73,29 @@ class Experiment:
     method: str | None = None
     method_arguments: Options = ()
     recipe: Recipe | None = None
+    pipeline: Pipeline | None = None
     compression: float | None = param(default=None, ge=1)
     start: str = param(default="dense", among=("dense", "initial"))
     control: str | None = param(default=None, among=CONTROLS)
     seed: int = param(default=0, ge=0)
 
     def __post_init__(self) -> None:
-        for name, cls in (("training", Training), ("recipe", Recipe)):
+        for name, cls in _PARTS.items():
             given = getattr(self, name)
-            if not isinstance(given, cls) and not (name == "recipe" and given is None):
+            if not isinstance(given, cls) and not (name != "training" and given is None):
                 raise RecipeError(f"experiment: {name} must be a mapping of names to values; got {given!r}")
-        hints = {n: h for n, h in get_type_hints(type(self)).items() if n not in ("training", "recipe")}
+        hints = {n: h for n, h in get_type_hints(type(self)).items() if n not in _PARTS}
         for f in dc.fields(self):
             if f.name in hints:
                 what, given = f"experiment: {f.name}", getattr(self, f.name)
                 value = _options(given, what) if hints[f.name] == Options else coerce(given, hints[f.name], what)
                 check_bounds(value, f.metadata, what)
                 object.__setattr__(self, f.name, value)
-        if self.recipe is None and self.method is not None:
-            object.__setattr__(self, "recipe", make(self.method, **dict(self.method_arguments)))
+        if self.recipe is None and self.pipeline is None and self.method is not None:
+            made = make(self.method, **dict(self.method_arguments))
+            object.__setattr__(self, "pipeline" if isinstance(made, Pipeline) else "recipe", made)
+        if self.recipe is None and self.pipeline is not None:
+            object.__setattr__(self, "recipe", self.pipeline.prune)
         self._check_fit()
 
     def _check_fit(self) -> None:
@@ -98,6 +105,11 @@ class Experiment:
             )
         if self.method is None and self.method_arguments:
             raise RecipeError("experiment: method_arguments are a method's; name the method")
+        if self.pipeline is not None and (self.pipeline.prune != self.recipe or self.control is not None):
+            raise RecipeError(
+                "experiment: with a pipeline the recipe is its first stage, and the controls are those of that recipe; "
+                "leave recipe and control out"
+            )
         if self.recipe is None:
             if self.compression is not None or self.start == "initial" or self.control is not None:
                 raise RecipeError("experiment: compression, start and control are for pruned networks; give a method or a recipe")
@@ -123,21 +135,21 @@ class Experiment:
 
     def dense(self) -> Experiment:
         """The experiment of the dense network this one starts from."""
-        none: dict[str, Any] = {"recipe": None, "method": None, "method_arguments": (), "compression": None}
+        none: dict[str, Any] = dict.fromkeys(("recipe", "pipeline", "method", "compression")) | {"method_arguments": ()}
         return dc.replace(self, **none, start="dense", control=None)
 
     @property
     def goes_on(self) -> bool:
         """Whether one round more is this experiment and that round: what happens in a round must not depend on their number."""
         recipe = self.recipe
-        if recipe is None or self.control is not None or self.compression is not None:
+        if recipe is None or (self.pipeline, self.control, self.compression) != (None, None, None):
             return False
         schedule, score = recipe.schedule, recipe.score
         paced = isinstance(schedule, Iterative) and not schedule.even and not recipe.allocation.looks_ahead
         return paced and "learned" not in score.needs and score.regulariser(torch.ones(1, 1)) is None  # these stop at the end
 
     def follows(self) -> Experiment | None:
-        """The experiment whose end this one goes on from: a control's own, that with one round less, or the dense one.
+        """The experiment whose end this one goes on from: a control's own, a pipeline's recipe, one round less, or the dense one.
 
         Example:
             >>> third = Experiment(method="lottery_ticket", method_arguments={"rounds": 3})
@@ -149,6 +161,8 @@ class Experiment:
             return None
         if self.control is not None:
             return dc.replace(self, control=None)
+        if self.pipeline is not None:
+            return dc.replace(self, pipeline=None, method=None, method_arguments=())
         if self.goes_on and isinstance(recipe.schedule, Iterative) and recipe.schedule.rounds > 1:
             fewer = dc.replace(recipe, schedule=dc.replace(recipe.schedule, rounds=recipe.schedule.rounds - 1))
             return dc.replace(self, recipe=fewer, method_arguments=())
@@ -157,6 +171,7 @@ class Experiment:
     def to_dict(self, *, minimal: bool = False) -> dict[str, Any]:
         """The file form: every field, or (``minimal``) only those that differ from their default."""
         fields = {f.name: getattr(self, f.name) for f in dc.fields(self)}
+        fields["recipe"] = None if self.pipeline is not None else self.recipe  # the pipeline says it all
         kept = {f.name: fields[f.name] for f in dc.fields(self) if not (minimal and fields[f.name] == f.default)}
         form = {k: _plain(v, minimal) for k, v in kept.items()}
         return form if minimal else {"version": VERSION, **form}
@@ -169,8 +184,9 @@ class Experiment:
             RecipeError: unknown part, name or parameter, wrong type or range, or a newer version.
         """
         form = read_form(cls, fields, version=VERSION, what="an experiment")
-        if isinstance(form.get("recipe"), Mapping):
-            form["recipe"] = Recipe.from_dict(form["recipe"])
+        for name, cls_ in (("recipe", Recipe), ("pipeline", Pipeline)):
+            if isinstance(form.get(name), Mapping):
+                form[name] = cls_.from_dict(form[name])
         if isinstance(form.get("training"), Mapping):
             form["training"] = build(Training, form["training"], "training")
         return cls(**form)
@@ -188,9 +204,11 @@ class Experiment:
     def id(self) -> str:
         """Twelve hex digits that depend on what differs from the defaults alone, and on no label."""
         form = self.to_dict(minimal=True)
-        if self.recipe is not None:  # the recipe says it all
-            form = {k: v for k, v in form.items() if k not in ("method", "method_arguments")}
-            form["recipe"] = {"id": self.recipe.id}
+        for name, value in (("pipeline", self.pipeline), ("recipe", self.recipe)):
+            if value is not None:  # it says it all
+                form = {k: v for k, v in form.items() if k not in ("method", "method_arguments")}
+                form[name] = {"id": value.id}
+                break
         return hashlib.sha256(to_json(form).encode()).hexdigest()[:12]
 
 
@@ -211,7 +229,7 @@ def _frozen(value: Any, what: str) -> Any:
 
 
 def _plain(value: Any, minimal: bool) -> Any:
-    if isinstance(value, Recipe | Training):
+    if isinstance(value, Recipe | Pipeline | Training):
         return value.to_dict(minimal=minimal)
     return {k: _listed(v) for k, v in value} if isinstance(value, tuple) else value
 

@@ -17,8 +17,9 @@ from ..codec import load
 from ..core.errors import ModelError, RecipeError, RunError
 from ..goal import Compression
 from ..pruner import Pruner
-from ..recovery import Finetune, Reinitialize
+from ..recovery import Finetune, Reinitialize, recalibrate_
 from ..schedule import DropGrow
+from ..sharer import Sharer
 from ..training import Progress, Task, Training, fit
 from ..training.loop import mix_seeds
 from ..training.models import load_checkpoint
@@ -52,6 +53,7 @@ class Job:
         torch.manual_seed(mix_seeds(experiment.seed, 0 if experiment.control is None else 6))  # a control's weights are others
         self.model = experiment.build_model()
         self.pruner: Pruner | None = None
+        self.sharer: Sharer | None = None
         self.before: dict[str, float] | None = None
         self.history: list[dict[str, Any]] = []
         self.at = Progress()
@@ -109,6 +111,26 @@ class Job:
             self._fit(f"recovery, round {r}", self._recovery_training())
         return self.before
 
+    def share_and_tune(self, root: str | Path) -> dict[str, float] | None:
+        """Share the weights of the pruned network and tune the values; the test figures before the tuning."""
+        experiment, earlier = self.experiment, self.experiment.follows()
+        assert experiment.pipeline is not None
+        assert earlier is not None
+        share, training = experiment.pipeline.share, experiment.training
+        load(Path(root) / earlier.id / "model.safetensors", self.model)
+        self.sharer = Sharer(self.model, share)
+        if share.recalibrate:
+            batches = self._training_batches(share.recalibrate)
+            recalibrate_(self.model, batches, examples=share.recalibrate)
+        if self.saved is None:
+            self.before = self.task.evaluate(self.model, self.task.data.test)
+        self._resume()
+        rate = share.learning_rate or training.learning_rate / 1000
+        settings = dc.replace(training, epochs=share.epochs, learning_rate=rate, weight_decay=0.0, warmup=0.0, patience=None)
+        self._fit("tuning shared values", settings)
+        self.sharer.finish()
+        return self.before
+
     def train_control(self, root: str | Path) -> None:
         """Train new weights under the masks of the finished pruned network, or under random ones."""
         recipe, control, base = self.experiment.recipe, self.experiment.control, self.experiment.follows()
@@ -158,7 +180,7 @@ class Job:
 
     def dense_model(self, root: str | Path) -> nn.Module:
         """The network before pruning, to time against; the network itself when it is dense."""
-        if self.pruner is None:
+        if self.experiment.recipe is None:
             return self.model
         model = self.experiment.build_model()
         path = Path(root) / self.experiment.dense().id / "model.safetensors"
@@ -216,7 +238,8 @@ class Job:
         return list(self.task.batches(type(data.train)(inputs, targets), _BATCH))
 
     def _fit(self, stage: str, settings: Training) -> None:
-        self.at = Progress(step=self.pruner.t if self.pruner is not None else 0)
+        stepped = self.sharer or self.pruner
+        self.at = Progress(step=0 if stepped is None else stepped.t)
         if self.saved is not None:  # the stage the checkpoint was taken in
             self.at, self.saved = Progress(**self.saved["progress"]), None
         steps = settings.steps(len(self.task.data.train))
@@ -227,15 +250,16 @@ class Job:
             if time.perf_counter() - self.kept >= self.keep_every:
                 self._keep(now())
 
-        seed = mix_seeds(self.experiment.seed, 5, self.pruner.round if self.pruner is not None else 0)
-        rows = fit(self.model, self.task, settings, pruner=self.pruner, seed=seed, progress=self.at, keep=keep)
+        seed = mix_seeds(self.experiment.seed, 5 if self.sharer is None else 8, 0 if self.pruner is None else self.pruner.round)
+        rows = fit(self.model, self.task, settings, pruner=stepped, seed=seed, progress=self.at, keep=keep)
         self.history += [{"stage": stage, **row} for row in rows]
 
     def _keep(self, at: Progress) -> None:
+        stepped = self.sharer or self.pruner
         self.folder.save_checkpoint(
             {
                 "model": self.model.state_dict(),
-                "pruner": None if self.pruner is None else self.pruner.state_dict(),
+                "pruner": None if stepped is None else stepped.state_dict(),
                 "progress": dc.asdict(at),
                 "before": self.before,
                 "history": self.history,
@@ -249,8 +273,9 @@ class Job:
             return
         try:
             self.model.load_state_dict(self.saved["model"])
-            if self.pruner is not None:
-                self.pruner.load_state_dict(self.saved["pruner"])
+            stepped = self.sharer or self.pruner
+            if stepped is not None:
+                stepped.load_state_dict(self.saved["pruner"])
             self.before, self.history, self.earlier = self.saved["before"], self.saved["history"], self.saved["seconds"]
         except (RuntimeError, ModelError, KeyError, TypeError) as e:  # the model's code changed, or an older release wrote it
             path, why = str(self.folder.path / "checkpoint.pt"), " ".join(str(e).split())

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from ..codec import load, save
+from ..codec import compress, load, save
 from ..core.environment import environment
 from ..core.errors import RunError
 from ..training import Task
@@ -79,6 +79,8 @@ def _work(job: Job, root: Path) -> None:
     before = None
     if experiment.recipe is None:
         job.train_dense()
+    elif experiment.pipeline is not None:
+        before = job.share_and_tune(root)
     elif experiment.control is not None:
         job.train_control(root)
     else:
@@ -86,8 +88,12 @@ def _work(job: Job, root: Path) -> None:
     seconds = job.seconds
     job.model.cpu()  # wherever it was trained, it is measured and timed here
     weights = folder.path / "model.safetensors"
-    recipe = {} if job.pruner is None else {"recipe": job.pruner.recipe}
-    save(job.model, weights, metadata={"experiment": experiment.id, **recipe})
+    metadata: dict[str, Any] = {"experiment": experiment.id}
+    if experiment.pipeline is not None:
+        code = experiment.pipeline.code
+        compress(job.model, weights, coder=code.coder, index_bits=code.index_bits, metadata=metadata)
+    else:
+        save(job.model, weights, metadata=metadata if job.pruner is None else {**metadata, "recipe": job.pruner.recipe})
     job.keep_pruner()
     result = {
         "id": experiment.id,

@@ -1,6 +1,7 @@
-"""Published methods, one file each: a function that returns a recipe, with its paper, its claim and any deviation."""
+"""Published methods, one file each: a function that returns a recipe or a pipeline, its paper, its claim, any deviation."""
 
 from ._registry import METHODS, Method, make, method
+from .deep_compression import deep_compression
 from .depgraph import depgraph
 from .depth import depth
 from .exact_obs import exact_obs
@@ -35,6 +36,7 @@ from .zhu_gupta_2018 import zhu_gupta_2018
 __all__ = [
     "METHODS",
     "Method",
+    "deep_compression",
     "depgraph",
     "depth",
     "exact_obs",

@@ -1,19 +1,22 @@
-"""The published methods by name: each a function that returns a recipe, with its paper and its claim."""
+"""The published methods by name: each a function that returns a recipe or a pipeline, with its paper and its claim."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, get_type_hints
+from typing import Any, ParamSpec, TypeVar, get_type_hints
 
 from ..core.component import coerce
 from ..core.errors import RecipeError, did_you_mean
+from ..pipeline import Pipeline
 from ..recipe import Recipe
 
 __all__ = ["METHODS", "Method", "make", "method"]
 
 METHODS: dict[str, Method] = {}
+P = ParamSpec("P")
+R = TypeVar("R", Recipe, Pipeline)
 
 
 @dataclass(frozen=True)
@@ -31,25 +34,35 @@ class Method:
     """
 
     name: str
-    build: Callable[..., Recipe]
+    build: Callable[..., Recipe | Pipeline]
     paper: str
     source: str
     claim: str
     results: tuple[str, ...] = ()
     control: bool = False
 
+    def recipe(self) -> Recipe:
+        """How it prunes by default; of a pipeline, its first stage."""
+        made = self.build()
+        return made.prune if isinstance(made, Pipeline) else made
+
+    @property
+    def then(self) -> str:
+        """What follows in a pipeline, to be put after the five words."""
+        return " → share → code" if isinstance(self.build(), Pipeline) else ""
+
     def axes(self) -> dict[str, str]:
         """The five words of its default recipe."""
-        recipe = self.build()
+        recipe = self.recipe()
         return {a: getattr(recipe, a).name for a in ("structure", "score", "allocation", "schedule", "recovery")}
 
 
 def method(
     *, paper: str, source: str, claim: str, results: tuple[str, ...] = (), control: bool = False
-) -> Callable[[Callable[..., Recipe]], Callable[..., Recipe]]:
-    """Register a function that returns a recipe under its own name."""
+) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Register a function that returns a recipe or a pipeline under its own name."""
 
-    def register(build: Callable[..., Recipe]) -> Callable[..., Recipe]:
+    def register(build: Callable[P, R]) -> Callable[P, R]:
         name = build.__name__
         METHODS[name] = Method(name=name, build=build, paper=paper, source=source, claim=claim, results=results, control=control)
         return build
@@ -57,8 +70,8 @@ def method(
     return register
 
 
-def make(name: str, /, **arguments: Any) -> Recipe:
-    """The recipe of a method.
+def make(name: str, /, **arguments: Any) -> Recipe | Pipeline:
+    """The recipe of a method, or its pipeline.
 
     Args:
         name: a name in ``METHODS``.

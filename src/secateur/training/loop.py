@@ -5,17 +5,29 @@ from __future__ import annotations
 import dataclasses as dc
 import math
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from ..core.errors import DataError, RecipeError, require
-from ..pruner import Pruner
 from .settings import Training
 from .task import Task
 
-__all__ = ["Keep", "Progress", "fit", "mix_seeds"]
+__all__ = ["Keep", "Progress", "Stepped", "fit", "mix_seeds"]
+
+
+class Stepped(Protocol):
+    """What goes along with an optimizer: a pruner, or a sharer."""
+
+    def watch(self, optimizer: torch.optim.Optimizer) -> Any:
+        """Know this optimizer, before the first step."""
+
+    def penalty(self) -> Tensor | float:
+        """What is added to the loss."""
+
+    def step(self) -> None:
+        """After every optimizer step."""
 
 
 @dc.dataclass
@@ -54,7 +66,7 @@ def fit(
     task: Task,
     settings: Training,
     *,
-    pruner: Pruner | None = None,
+    pruner: Stepped | None = None,
     seed: int = 0,
     start: int = 0,
     progress: Progress | None = None,
@@ -69,7 +81,7 @@ def fit(
         model: trained in place.
         task: data and loss.
         settings: how.
-        pruner: stepped after every optimizer step.
+        pruner: a pruner or a sharer, stepped after every optimizer step.
         seed: of the data order, of augmentation and of dropout.
         start: the step to begin at (a rewound training resumes its schedule there).
         progress: where the training is, kept up to date; without its ``rng``, or when None, a new training starts.
@@ -99,7 +111,7 @@ def fit(
 class _Loop:
     """One training under way."""
 
-    def __init__(self, model: nn.Module, task: Task, settings: Training, pruner: Pruner | None, seed: int, at: Progress) -> None:
+    def __init__(self, model: nn.Module, task: Task, settings: Training, pruner: Stepped | None, seed: int, at: Progress) -> None:
         self.model, self.task, self.settings, self.pruner, self.seed, self.at = model, task, settings, pruner, seed, at
         examples = len(task.data.train)
         self.steps, self.per_epoch = settings.steps(examples), math.ceil(examples / settings.batch_size)
