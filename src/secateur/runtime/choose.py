@@ -1,0 +1,116 @@
+"""Which kernel does an operation, and why: the one place that chooses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .graph import Op
+from .kernels.mean.steps import mean
+from .kernels.pointwise.steps import concat, pointwise
+from .kernels.pool.steps import pool
+from .kernels.repack.steps import bring, phases, take
+from .kernels.spmm.cpu import Shape
+from .kernels.spmm.steps import Choice, matrix, spmm
+from .plan import Layout, Step
+
+__all__ = ["build", "candidates"]
+
+_KERNELS: dict[str, Callable[[Layout, Op], list[Step]]] = {
+    "import": bring,
+    "export": take,
+    "phases": phases,
+    "max_pool": pool,
+    "avg_pool": pool,
+    "mean": mean,
+    "add": pointwise,
+    "clamp": pointwise,
+    "activation": pointwise,
+    "concat": concat,
+}
+_DENSE_BELOW, _SPARSE_ABOVE = 0.3, 0.85  # outside these no measurement has gone the other way
+_BLOCK = 0.95  # share of a block's weights that must be there
+
+
+def build(layout: Layout, op: Op, picks: dict[str, tuple[Choice, str]], threads: int = 1) -> list[Step]:
+    """The steps for an operation.
+
+    Args:
+        layout: where its values lie.
+        op: what to do.
+        picks: choices already made, with their reasons, by layer.
+        threads: that will share the work.
+    """
+    if op.kind != "conv":
+        return _KERNELS[op.kind](layout, op)
+    choice, why = picks.get(op.name) or (candidates(layout, op, threads)[0], "by rule")
+    return spmm(layout, op, choice, why)
+
+
+def candidates(layout: Layout, op: Op, threads: int = 1) -> list[Choice]:
+    """Ways to compute a layer, the likeliest first."""
+    weight, space = matrix(op), layout.places[op.name].space
+    sparsity = 1 - np.count_nonzero(weight) / max(weight.size, 1)
+    sparse = [c for c in _sparse(layout, op, weight)]
+    dense = [c for c in _dense(layout, op, weight)]
+    found = (
+        dense if sparsity < _DENSE_BELOW and dense else
+        sparse if sparsity > _SPARSE_ABOVE or not dense else
+        [*sparse, *dense] if sparsity > 0.6 else [*dense, *sparse]
+    )  # fmt: skip
+    chunks = 1 if threads == 1 else max(1, min(len(weight) // 8, -(-4 * threads // space.tiles)))
+    return [Choice(c.shape, c.blocks, max(c.chunks, chunks), c.dense, c.by_chunk) for c in found]
+
+
+def _sparse(layout: Layout, op: Op, weight: NDArray[np.float32]) -> list[Choice]:
+    target, space = layout.target, layout.places[op.name].space
+    height = _height(weight, op.settings["groups"])
+    shapes = [
+        Shape(r, height, t)
+        for t in _parts(space.vectors)
+        for r in ((1, 2, 4, 8) if height == 1 else (1,))
+        if Shape(r, height, t).fits(target) and (Shape(r, height, t).sums >= 6 or t == space.vectors)
+    ]
+    shapes.sort(key=lambda s: (abs(s.sums - (target.registers - 4)), s.rows))
+    return [Choice(s, n) for s in shapes[:3] for n in _column_blocks(op, space.tile)]
+
+
+def _dense(layout: Layout, op: Op, weight: NDArray[np.float32]) -> list[Choice]:
+    target, space = layout.target, layout.places[op.name].space
+    each = len(weight) // op.settings["groups"]
+    shapes = [
+        s
+        for t in _parts(space.vectors)
+        for b in (12, 8, 6, 4, 3, 2)
+        if (s := Shape(1, b, t)).fits(target) and (op.settings["groups"] == 1 or each % b == 0) and b <= each
+    ]
+    shapes.sort(key=lambda s: -min(s.sums, 12 * target.registers // 16) / (s.height + s.vectors))
+    return [Choice(s, n, dense=True) for s in shapes[:2] for n in _column_blocks(op, space.tile)]
+
+
+def _height(weight: NDArray[np.float32], groups: int) -> int:
+    """The largest B for which the weights come in B×1 blocks."""
+    alive = weight != 0
+    total = int(alive.sum())
+    for b in (8, 4, 2):
+        if groups == 1 and len(weight) % b == 0 and total:
+            blocks = alive.reshape(len(weight) // b, b, -1).any(1).sum()
+            if total >= _BLOCK * b * blocks and total < weight.size:
+                return b if b < 8 else 4
+    return 1
+
+
+def _parts(vectors: int) -> list[int]:
+    return [t for t in range(vectors, 0, -1) if vectors % t == 0]
+
+
+def _column_blocks(op: Op, tile: int) -> list[int]:
+    """Parts of the columns whose inputs take about 8 to 32 KB each."""
+    channels = op.tensors["weight"].shape[1]
+    wanted = [1, 2, 4, 8]
+    size = 4 * tile * channels * op.settings["phases"]
+    fit = [n for n in wanted if channels // n >= 8 and size / n > 6000]
+    likely = min(fit or [1], key=lambda n: abs(np.log2(size / n / 24000)))
+    return sorted(fit or [1], key=lambda n: abs(n - likely))[:3]

@@ -1,0 +1,148 @@
+"""The compiled model: a callable that lays a batch size out once and runs it many times."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils import _pytree as pytree
+
+from ..core.errors import ModelError
+from .choose import build
+from .graph import Graph, Op, Ref, function_of
+from .kernels.spmm.steps import Choice
+from .plan import Plan, lay_out
+from .pool import execute
+from .segments import Segment, segments
+from .target import Target, host
+from .workspace import Workspace
+
+__all__ = ["Compiled"]
+
+Picks = dict[str, tuple[Choice, str]]
+
+
+class Compiled:
+    """A model as a program of kernels. Made by ``compile``; called as the model is, in evaluation mode, without gradients.
+
+    Args:
+        graph: what to compute.
+        threads: that share one call.
+        vectors: kind of vector instructions; by default the widest there are.
+        picks: choices made for layers, with their reasons.
+    """
+
+    def __init__(self, graph: Graph, threads: int, vectors: str | None, picks: Picks) -> None:
+        self.graph, self._vectors, self.picks = graph, vectors, picks
+        self.threads = threads
+        self.report: Any = None
+        self._prepare()
+
+    def _prepare(self) -> None:
+        self.target: Target = host(self._vectors)
+        self._parts = [p if isinstance(p, Segment) else _TorchOp(p) for p in segments(self.graph)]
+        self._plans: dict[tuple[int, int, int], Plan] = {}
+        self._free: dict[tuple[int, int, int], list[Workspace]] = {}
+        self._in_spec = pytree.treespec_loads(self.graph.in_spec)
+        self._out_spec = pytree.treespec_loads(self.graph.out_spec)
+
+    @property
+    def threads(self) -> int:
+        """Threads that share one call."""
+        return self._threads
+
+    @threads.setter
+    def threads(self, n: int) -> None:
+        if not isinstance(n, int) or n < 1:
+            raise ModelError(f"threads must be a whole number from 1 up; got {n!r}")
+        self._threads = n
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        values, batch = self._inputs(args, kwargs)
+        with torch.inference_mode():
+            for i, part in enumerate(self._parts):
+                if isinstance(part, Segment):
+                    self._run(i, part, values, batch)
+                else:
+                    part(values)
+        found = [values[n] if n else None for n in self.graph.outputs]
+        return pytree.tree_unflatten(found, self._out_spec)
+
+    def _inputs(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[dict[str, Any], int]:
+        leaves, spec = pytree.tree_flatten((args, kwargs))
+        if spec != self._in_spec and len(leaves) != len(self.graph.inputs):
+            raise ModelError(f"the model was compiled for {len(self.graph.inputs)} arguments; got {len(leaves)}")
+        values: dict[str, Any] = dict(self.graph.constants)
+        batch = 1
+        for name, shape, x in zip(self.graph.inputs, self.graph.shapes, leaves, strict=True):
+            fits = isinstance(x, Tensor) and x.dim() == len(shape) and all(s in (-1, n) for s, n in zip(shape, x.shape, strict=True))
+            if not fits:
+                given = tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__
+                wanted = tuple("any" if s < 0 else s for s in shape)
+                raise ModelError(f"{name} must be a tensor of shape {wanted}, as compiled; got {given}")
+            values[name] = x
+            if -1 in shape or x is leaves[0]:
+                batch = x.shape[0] if x.dim() else 1
+        return values, batch
+
+    def plan(self, i: int, part: Segment, batch: int, threads: int) -> Plan:
+        """A segment laid out for a batch; made once."""
+        key = (i, batch if part.matrix else 1, threads)
+        if key not in self._plans:
+            build_one = lambda layout, op: build(layout, op, self.picks, threads)  # noqa: E731
+            self._free.setdefault(key, [])
+            self._plans[key] = lay_out(part, self.graph.forms, key[1], self.target, build_one)
+        return self._plans[key]
+
+    def _run(self, i: int, part: Segment, values: dict[str, Any], batch: int) -> None:
+        if batch == 0:
+            raise ModelError("the batch is empty; give at least one example")
+        threads = self._threads
+        plan = self.plan(i, part, batch, threads)
+        free = self._free[i, batch if part.matrix else 1, threads]
+        try:
+            workspace = free.pop()
+        except IndexError:
+            workspace = Workspace(plan.layout, threads)
+        tensors = [values[n].to(torch.float32).contiguous() for n in part.inputs]
+        for name in part.outputs:
+            values[name] = torch.empty(self._shape(name, batch))
+            tensors.append(values[name])
+        workspace.outside([t.data_ptr() for t in tensors])
+        execute(plan, workspace.address, workspace.stride, 1 if part.matrix else batch, threads)
+        free.append(workspace)
+
+    def _shape(self, name: str, batch: int) -> tuple[int, ...]:
+        form = self.graph.forms[name]
+        if form.kind == "image":
+            return (batch, form.channels, form.height, form.width)
+        return (batch, form.width, form.channels) if form.kind == "tokens" else (batch, form.channels)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"graph": self.graph, "threads": self._threads, "vectors": self._vectors, "picks": self.picks}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(**state)  # type: ignore[misc]
+
+
+class _TorchOp:
+    """One operation that torch does."""
+
+    def __init__(self, op: Op) -> None:
+        self.op = op
+        self._function = function_of(op.settings["target"])
+
+    def __call__(self, values: dict[str, Any]) -> None:
+        s = self.op.settings
+        values[self.op.name] = self._function(*_filled(s["args"], values), **_filled(s["kwargs"], values))
+
+
+def _filled(x: Any, values: dict[str, Any]) -> Any:
+    if isinstance(x, Ref):
+        return values[x.name]
+    if isinstance(x, list):
+        return [_filled(y, values) for y in x]
+    if isinstance(x, dict):
+        return {k: _filled(v, values) for k, v in x.items()}
+    return x
