@@ -34,18 +34,18 @@ _DENSE_BELOW, _SPARSE_ABOVE = 0.3, 0.85  # outside these no measurement has gone
 _BLOCK = 0.95  # share of a block's weights that must be there
 
 
-def build(layout: Layout, op: Op, picks: dict[str, tuple[Choice, str]], threads: int = 1) -> list[Step]:
+def build(layout: Layout, op: Op, pick: tuple[Choice, str] | None, threads: int = 1) -> list[Step]:
     """The steps for an operation.
 
     Args:
         layout: where its values lie.
         op: what to do.
-        picks: choices already made, with their reasons, by layer.
+        pick: a choice already made, with its reason.
         threads: that will share the work.
     """
     if op.kind != "conv":
         return _KERNELS[op.kind](layout, op)
-    choice, why = picks.get(op.name) or (candidates(layout, op, threads)[0], "by rule")
+    choice, why = pick or (candidates(layout, op, threads)[0], "by rule")
     return spmm(layout, op, choice, why)
 
 

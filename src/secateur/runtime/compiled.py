@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import torch
@@ -16,11 +17,12 @@ from .plan import Plan, lay_out
 from .pool import execute
 from .segments import Segment, segments
 from .target import Target, host
+from .tune import tune
 from .workspace import Workspace
 
 __all__ = ["Compiled"]
 
-Picks = dict[str, tuple[Choice, str]]
+Picks = dict[tuple[str, int, int], tuple[Choice, str]]
 
 
 class Compiled:
@@ -30,7 +32,7 @@ class Compiled:
         graph: what to compute.
         threads: that share one call.
         vectors: kind of vector instructions; by default the widest there are.
-        picks: choices made for layers, with their reasons.
+        picks: choices made for layers, with their reasons, by name, pixels of a matrix and threads.
     """
 
     def __init__(self, graph: Graph, threads: int, vectors: str | None, picks: Picks) -> None:
@@ -90,10 +92,21 @@ class Compiled:
         """A segment laid out for a batch; made once."""
         key = (i, batch if part.matrix else 1, threads)
         if key not in self._plans:
-            build_one = lambda layout, op: build(layout, op, self.picks, threads)  # noqa: E731
+            build_one = lambda layout, op: build(layout, op, self.picks.get((op.name, key[1], threads)), threads)  # noqa: E731
             self._free.setdefault(key, [])
             self._plans[key] = lay_out(part, self.graph.forms, key[1], self.target, build_one)
         return self._plans[key]
+
+    def tune(self, seconds: float, batch: int) -> None:
+        """Choose every layer's kernel by measurement, for this batch size and number of threads."""
+        end = time.perf_counter() + seconds
+        for i, part in enumerate(self._parts):
+            if isinstance(part, Segment):
+                plan = self.plan(i, part, batch, self._threads)
+                found = tune(plan, self._threads, end - time.perf_counter())
+                self.picks.update({(n, batch if part.matrix else 1, self._threads): p for n, p in found.items()})
+        self._plans.clear()
+        self._free.clear()
 
     def _run(self, i: int, part: Segment, values: dict[str, Any], batch: int) -> None:
         if batch == 0:

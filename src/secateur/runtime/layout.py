@@ -11,6 +11,7 @@ the other. Both are the same numbers in a job: bytes from tile to tile, bytes fr
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -122,6 +123,9 @@ def make_space(members: Iterable[tuple[Form, Need]], target: Target, reach: int 
     vectors = -(-floats // target.width)
     length = _tile(vectors, target)
     tiles = -(-vectors // length)
+    line = 64 // (4 * target.width) or 1
+    while tiles > 8 and math.gcd(-(-tiles * length // line), 64) > 4:  # else the planes meet in few sets of the cache
+        tiles += 1
     guard = (reach + 1) * pitch + 64
     return Space(pitch, length, tiles, target.width, -(-guard // 16) * 16)
 

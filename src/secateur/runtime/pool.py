@@ -13,10 +13,11 @@ import numpy as np
 
 from .jit import addresses
 from .kernels.run.cpu import CONTROL, LIMIT, OPEN, module
-from .plan import Plan, aligned
-from .target import Target
+from .plan import Plan, Step, aligned
+from .target import Target, host
+from .workspace import Workspace
 
-__all__ = ["execute"]
+__all__ = ["execute", "run_one"]
 
 _P, _N = ct.c_void_p, ct.c_int64
 
@@ -116,3 +117,9 @@ def execute(plan: Plan, workspace: int, stride: int, examples: int, threads: int
                 helpers.busy.release()
             return
     _functions(target)[0](table, count, workspace, 0, examples)
+
+
+def run_one(step: Step, workspace: Workspace) -> None:
+    """Run one step for the example that the workspace is at, on this thread."""
+    row = np.array([step.address, step.job.ctypes.data, step.tasks], np.int64)
+    _functions(host())[0](row.ctypes.data, 1, workspace.address, 0, 1)

@@ -84,64 +84,67 @@ def _chunks(alive: NDArray[np.bool_], chunks: int) -> list[_Ints]:
 
 
 class _Builder:
-    """Collects groups block by block."""
+    """Collects groups, one block of columns of one chunk of rows at a time."""
 
     def __init__(self, stacked: _Floats, alive: NDArray[np.bool_], offsets: _Ints, first: _Ints, shape: Shape) -> None:
         self.stacked, self.alive, self.offsets, self.first, self.shape = stacked, alive, offsets, first, shape
-        self.starts, self.ends = [0], [0]
-        self.bases: list[list[int]] = []
-        self.rows: list[list[int]] = []
-        self.values: list[_Floats] = []
-        self.deltas: list[NDArray[np.uint16]] = []
+        self.starts, self.ends = [0], [np.zeros(1, np.int64)]
+        self.steps = 0
+        self.parts: list[tuple[_Ints, _Ints, _Floats, _Ints]] = []
 
     def block(self, part: _Ints, columns: _Ints, *, edge: bool) -> None:
         """The groups of some rows in some columns; in a middle block, rows without weights are left out."""
-        at = columns[0] if len(columns) else 0
-        lists = [np.flatnonzero(self.alive[r, at : at + len(columns)]) + at for r in part]
-        lengths = np.array([len(n) for n in lists], np.int64)
-        order = [i for i in np.argsort(-lengths, kind="stable") if edge or lengths[i]]
-        for k in range(0, len(order), self.shape.rows):
-            self._group([(int(part[i]), lists[i]) for i in order[k : k + self.shape.rows]])
-        self.starts.append(len(self.rows))
-
-    def _group(self, members: list[tuple[int, _Ints]]) -> None:
-        lanes = [self._lane(row, columns) for row, columns in members]
-        steps = max(len(d) for _, _, d in lanes)
-        values = np.zeros((steps, self.shape.rows, self.shape.height), np.float32)
-        deltas = np.zeros((steps, self.shape.rows), np.uint16)
-        for r, (_, v, d) in enumerate(lanes):
-            values[: len(d), r], deltas[: len(d), r] = v, d
-        missing = self.shape.rows - len(lanes)
-        self.bases.append([b for b, _, _ in lanes] + [lanes[0][0]] * missing)
-        self.rows.append([r for r, _ in members] + [-1] * missing)
-        self.values.append(values)
-        self.deltas.append(deltas)
-        self.ends.append(self.ends[-1] + steps)
-
-    def _lane(self, row: int, columns: _Ints) -> tuple[int, _Floats, NDArray[np.uint16]]:
-        """Byte offset of the first input, weights ``[steps, B]`` and distances of one block of rows."""
-        if not len(columns):
-            return 0, np.zeros((0, self.shape.height), np.float32), np.zeros(0, np.uint16)
-        places, weights = self.offsets[columns], self.stacked[row][:, columns].T
-        gaps = np.diff(places)
-        far = np.flatnonzero(gaps > _FAR)
-        if len(far):  # a step with weight zero on the way
-            hops = [(i, k) for i in far for k in range(1, int(gaps[i] - 1) // _FAR + 1)]
-            at = np.array([i + 1 for i, _ in hops])
-            places = np.insert(places, at, [places[i] + k * _FAR for i, k in hops])
-            weights = np.insert(weights, at, 0, axis=0)
-            gaps = np.diff(places)
-        return int(places[0] + self.first[row]) * 4, weights, np.append(gaps, 0).astype(np.uint16)
+        at = int(columns[0]) if len(columns) else 0
+        lane, column = np.nonzero(self.alive[part, at : at + len(columns)])
+        column += at
+        places, weights = self.offsets[column], self.stacked[part[lane], :, column]
+        lane, places, weights = _bridged(lane, places, weights)
+        lengths = np.bincount(lane, minlength=len(part))
+        order = np.argsort(-lengths, kind="stable")
+        order = order if edge else order[lengths[order] > 0]
+        r = self.shape.rows
+        groups = -(-len(order) // r)
+        steps = lengths[order[::r]]  # the longest of each group
+        ends = np.cumsum(steps)
+        rank = np.empty(len(part), np.int64)
+        rank[order] = np.arange(len(order))
+        before = np.cumsum(lengths) - lengths
+        step = (ends - steps)[rank[lane] // r] + np.arange(len(lane)) - before[lane]
+        values = np.zeros((int(steps.sum()), r, self.shape.height), np.float32)
+        deltas = np.zeros((int(steps.sum()), r), np.int64)
+        values[step, rank[lane] % r] = weights
+        inner = np.flatnonzero(np.diff(lane) == 0)
+        deltas[step[inner], rank[lane[inner]] % r] = np.diff(places)[inner]
+        bases, rows = np.zeros(groups * r, np.int64), np.full(groups * r, -1, np.int64)
+        begin = np.flatnonzero(np.diff(lane, prepend=-1))
+        bases[rank[lane[begin]]] = 4 * (places[begin] + self.first[part[lane[begin]]])
+        rows[: len(order)] = part[order]
+        self.parts.append((bases, rows, values, deltas))
+        self.ends.append(self.steps + ends)
+        self.steps += int(steps.sum())
+        self.starts.append(self.starts[-1] + groups)
 
     def done(self, nonzeros: int, count: int) -> Packed:
-        rows = np.array([*self.rows, [-1] * self.shape.rows], np.int32)  # one more, since the kernel looks one ahead
-        flat = [np.concatenate(a) if a else np.zeros((0, 1, 1), np.float32) for a in (self.values, self.deltas)]
+        r = self.shape.rows
+        bases, rows = (np.concatenate([p[i] for p in self.parts]) for i in (0, 1))
+        rows = np.append(np.where(rows < 0, count, rows * self.shape.height), [count] * r)  # the kernel looks one ahead
         return Packed(
             np.array(self.starts, np.int32),
-            np.array(self.ends, np.int32),
-            np.array(self.bases, np.int32),
-            np.where(rows < 0, count, rows * self.shape.height).astype(np.int32),
-            flat[0].astype(np.float32).ravel(),
-            flat[1].astype(np.uint16).ravel(),
+            np.concatenate(self.ends).astype(np.int32),
+            bases.astype(np.int32),
+            rows.astype(np.int32),
+            np.concatenate([p[2].ravel() for p in self.parts]),
+            np.concatenate([p[3].ravel() for p in self.parts]).astype(np.uint16),
             nonzeros,
         )
+
+
+def _bridged(lane: _Ints, places: _Ints, weights: _Floats) -> tuple[_Ints, _Ints, _Floats]:
+    """Steps with weight zero on the way to inputs that are further off than a distance can say."""
+    gaps = np.where(np.diff(lane, append=-1) == 0, np.diff(places, append=0), 0)
+    hops = np.maximum(gaps - 1, 0) // _FAR
+    if not hops.any():
+        return lane, places, weights
+    index = np.repeat(np.arange(len(lane)), hops + 1)
+    hop = np.arange(len(index)) - np.repeat(np.cumsum(hops + 1) - hops - 1, hops + 1)
+    return lane[index], places[index] + hop * _FAR, np.where(hop[:, None] == 0, weights[index], 0).astype(np.float32)
