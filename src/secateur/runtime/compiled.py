@@ -9,15 +9,17 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from ..core.errors import ModelError
+from ..core.errors import DependencyError, ModelError
 from .choose import build
 from .graph import Graph, Op, Ref, function_of
 from .kernels.spmm.steps import Choice
 from .plan import Plan, lay_out
 from .pool import execute
+from .reference import run_segment
+from .report import Layer, Report
 from .segments import Segment, segments
 from .target import Target, host
-from .tune import tune
+from .tune import timed, tune
 from .workspace import Workspace
 
 __all__ = ["Compiled"]
@@ -38,11 +40,11 @@ class Compiled:
     def __init__(self, graph: Graph, threads: int, vectors: str | None, picks: Picks) -> None:
         self.graph, self._vectors, self.picks = graph, vectors, picks
         self.threads = threads
-        self.report: Any = None
+        self.report: Report | None = None
         self._prepare()
 
     def _prepare(self) -> None:
-        self.target: Target = host(self._vectors)
+        self.target, self._without = _target(self._vectors)
         self._parts = [p if isinstance(p, Segment) else _TorchOp(p) for p in segments(self.graph)]
         self._plans: dict[tuple[int, int, int], Plan] = {}
         self._free: dict[tuple[int, int, int], list[Workspace]] = {}
@@ -64,7 +66,9 @@ class Compiled:
         values, batch = self._inputs(args, kwargs)
         with torch.inference_mode():
             for i, part in enumerate(self._parts):
-                if isinstance(part, Segment):
+                if isinstance(part, Segment) and self.target is None:
+                    run_segment(part, values)
+                elif isinstance(part, Segment):
                     self._run(i, part, values, batch)
                 else:
                     part(values)
@@ -97,8 +101,17 @@ class Compiled:
             self._plans[key] = lay_out(part, self.graph.forms, key[1], self.target, build_one)
         return self._plans[key]
 
-    def tune(self, seconds: float, batch: int) -> None:
-        """Choose every layer's kernel by measurement, for this batch size and number of threads."""
+    def tune(self, seconds: float, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Choose every layer's kernel by measurement, for the batch size of these inputs and the present number of threads.
+
+        Args:
+            seconds: budget.
+            args: of a call.
+            kwargs: of a call.
+        """
+        if self.target is None:
+            return
+        _, batch = self._inputs(args, kwargs)
         end = time.perf_counter() + seconds
         for i, part in enumerate(self._parts):
             if isinstance(part, Segment):
@@ -126,6 +139,33 @@ class Compiled:
         execute(plan, workspace.address, workspace.stride, 1 if part.matrix else batch, threads)
         free.append(workspace)
 
+    def measure(self, args: tuple[Any, ...], kwargs: dict[str, Any], error: float = 0.0) -> Report:
+        """Run step by step and note how long each takes; ``report`` and ``print`` show it.
+
+        Args:
+            args: of a call.
+            kwargs: of a call.
+            error: difference to eager, as far as known.
+        """
+        values, batch = self._inputs(args, kwargs)
+        layers, nbytes, nonzeros = [], 0, 0
+        for i, part in enumerate(self._parts):
+            if isinstance(part, _TorchOp):
+                layers.append(Layer(part.op.label or part.op.name, "torch", "as torch has it", None, None, part.op.why))
+            elif self.target is None:
+                layers += [Layer(op.label, "torch", "as torch has it", None, None, self._without) for op in part.ops]
+            else:
+                plan = self.plan(i, part, batch, self._threads)
+                layers += timed(plan)
+                nbytes += sum(s.nbytes for s in plan.steps)
+                nonzeros += sum(int(s.op.tensors["weight"].count_nonzero()) for s in plan.steps if s.sparsity is not None)
+        vectors = self.target.name if self.target else None
+        self.report = Report(tuple(layers), self._threads, vectors, error, nbytes, nonzeros)
+        return self.report
+
+    def __repr__(self) -> str:
+        return str(self.report) if self.report else f"Compiled({len(self.graph.ops)} operations)"
+
     def _shape(self, name: str, batch: int) -> tuple[int, ...]:
         form = self.graph.forms[name]
         if form.kind == "image":
@@ -133,10 +173,24 @@ class Compiled:
         return (batch, form.width, form.channels) if form.kind == "tokens" else (batch, form.channels)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"graph": self.graph, "threads": self._threads, "vectors": self._vectors, "picks": self.picks}
+        names = ("graph", "_threads", "_vectors", "picks", "report")
+        return {n: getattr(self, n) for n in names}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(**state)  # type: ignore[misc]
+        self.__dict__.update(state)
+        self._prepare()
+
+
+def _target(vectors: str | None) -> tuple[Target | None, str]:
+    """The CPU that kernels are for; or None and why there can be none."""
+    try:
+        return host(vectors), ""
+    except DependencyError as e:
+        return None, str(e)
+    except ModelError as e:
+        if vectors is not None:
+            raise
+        return None, str(e)
 
 
 class _TorchOp:

@@ -83,6 +83,10 @@ class Layout:
             self._masks[key] = aligned(space.mask(form.height, form.width))
         return self._masks[key]
 
+    def outside(self, name: str) -> Form:
+        """The sizes of one example outside, by the name of its slot."""
+        return self._forms[name]
+
     def _spaces(self) -> dict[str, Space]:
         groups = {n: {n} for n in self._forms}
         needs = {n: Need() for n in self._forms}

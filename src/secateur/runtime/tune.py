@@ -11,13 +11,15 @@ import numpy as np
 from . import cache
 from .choose import candidates
 from .graph import Op
+from .kernels.common import HEADER
 from .kernels.spmm.cpu import Shape
 from .kernels.spmm.steps import Choice, matrix, spmm
 from .plan import Plan, Step
 from .pool import run_one
+from .report import Layer
 from .workspace import Workspace
 
-__all__ = ["clock", "tune"]
+__all__ = ["timed", "tune"]
 
 _ROUNDS = 5
 _SLOWER = 1.3  # a candidate that is so much slower in its first run is not run again
@@ -31,8 +33,7 @@ def tune(plan: Plan, threads: int, seconds: float) -> dict[str, tuple[Choice, st
         threads: that will share the work; each candidate is timed on one.
         seconds: after which the layers that are left keep their rule's choice.
     """
-    workspace = Workspace(plan.layout, 1)
-    workspace.floats[_HEADER:] = np.random.default_rng(0).standard_normal(len(workspace.floats) - _HEADER, np.float32)
+    workspace = _scratch(plan)
     end = time.perf_counter() + seconds
     found: dict[str, tuple[Choice, str]] = {}
     known: dict[str, tuple[Choice, str]] = {}
@@ -49,9 +50,6 @@ def tune(plan: Plan, threads: int, seconds: float) -> dict[str, tuple[Choice, st
     return found
 
 
-_HEADER = 128
-
-
 def _best(plan: Plan, op: Op, threads: int, workspace: Workspace) -> tuple[Choice, str]:
     ways = candidates(plan.layout, op, threads)
     times = dict.fromkeys(ways, float("inf"))
@@ -59,7 +57,7 @@ def _best(plan: Plan, op: Op, threads: int, workspace: Workspace) -> tuple[Choic
     for turn in range(_ROUNDS):
         for c in ways:
             if turn == 0 or times[c] < _SLOWER * min(times.values()):
-                times[c] = min(times[c], sum(clock(s, workspace) for s in steps[c]))
+                times[c] = min(times[c], sum(_clock(s, workspace) for s in steps[c]))
     best = min(ways, key=lambda c: times[c])
     sparsity = 1 - np.count_nonzero(matrix(op)) / max(matrix(op).size, 1)
     others = [c for c in ways if c.dense != best.dense]
@@ -70,7 +68,7 @@ def _best(plan: Plan, op: Op, threads: int, workspace: Workspace) -> tuple[Choic
     return best, f"{1e3 * times[best]:.2f} ms; {kind(other)} took {1e3 * times[other]:.2f} ms"
 
 
-def clock(step: Step, workspace: Workspace) -> float:
+def _clock(step: Step, workspace: Workspace) -> float:
     """Seconds of one step: the best of a few runs in a row, on one thread."""
     best, spent = float("inf"), 0.0
     for _ in range(3):
@@ -81,6 +79,29 @@ def clock(step: Step, workspace: Workspace) -> float:
         if spent > 0.02:
             break
     return best
+
+
+def timed(plan: Plan) -> list[Layer]:
+    """Every operation of a plan with its time on one thread, in memory of its own."""
+    workspace = _scratch(plan)
+    found: list[Layer] = []
+    for op in plan.layout.ops:
+        steps = [s for s in plan.steps if s.op is op or (s.op.name == op.name)]
+        place = plan.layout.places.get(op.name) or plan.layout.places[op.inputs[0]]
+        took = 1e3 * sum(_clock(s, workspace) for s in steps)
+        layout = f"{'panels' if place.panels else 'planes'} of {place.space.tiles} tiles of {place.space.vectors} vectors"
+        found.append(Layer(op.label or op.name, steps[0].kernel, layout, steps[0].sparsity, took, steps[0].why))
+    return found
+
+
+def _scratch(plan: Plan) -> Workspace:
+    """A workspace of noise, with room behind it for the tensors outside."""
+    workspace = Workspace(plan.layout, 1)
+    floats = workspace.floats
+    floats[HEADER * 2 :] = np.random.default_rng(0).standard_normal(len(floats) - HEADER * 2, np.float32)
+    sizes = [f.channels * f.height * f.width for f in map(plan.layout.outside, plan.layout.slots)]
+    workspace.hold([np.zeros(n, np.float32) for n in sizes])
+    return workspace
 
 
 def _key(plan: Plan, op: Op, threads: int) -> str:

@@ -44,6 +44,11 @@ class Workspace:
         for header in self._headers:
             header[1 : 1 + len(addresses)] = addresses
 
+    def hold(self, arrays: list[NDArray[np.float32]]) -> None:
+        """Keep arrays as the tensors outside, as long as this workspace lives."""
+        self._held = arrays
+        self.outside([a.ctypes.data for a in arrays])
+
     @property
     def floats(self) -> NDArray[np.float32]:
         """The first thread's, to look into or to fill."""
