@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .graph import Op
+from .kernels.attention.steps import attention
+from .kernels.layer_norm.steps import layer_norm
 from .kernels.mean.steps import mean
 from .kernels.pointwise.steps import concat, pointwise
 from .kernels.pool.steps import pool
@@ -29,6 +31,8 @@ _KERNELS: dict[str, Callable[[Layout, Op], list[Step]]] = {
     "clamp": pointwise,
     "activation": pointwise,
     "concat": concat,
+    "layer_norm": layer_norm,
+    "attention": attention,
 }
 _DENSE_BELOW, _SPARSE_ABOVE = 0.3, 0.85  # outside these no measurement has gone the other way
 _BLOCK = 0.95  # share of a block's weights that must be there

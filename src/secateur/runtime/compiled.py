@@ -66,7 +66,7 @@ class Compiled:
         values, batch = self._inputs(args, kwargs)
         with torch.inference_mode():
             for i, part in enumerate(self._parts):
-                if isinstance(part, Segment) and self.target is None:
+                if isinstance(part, Segment) and (part.light or self.target is None):
                     run_segment(part, values)
                 elif isinstance(part, Segment):
                     self._run(i, part, values, batch)
@@ -114,7 +114,7 @@ class Compiled:
         _, batch = self._inputs(args, kwargs)
         end = time.perf_counter() + seconds
         for i, part in enumerate(self._parts):
-            if isinstance(part, Segment):
+            if isinstance(part, Segment) and not part.light:
                 plan = self.plan(i, part, batch, self._threads)
                 found = tune(plan, self._threads, end - time.perf_counter())
                 self.picks.update({(n, batch if part.matrix else 1, self._threads): p for n, p in found.items()})
@@ -152,8 +152,9 @@ class Compiled:
         for i, part in enumerate(self._parts):
             if isinstance(part, _TorchOp):
                 layers.append(Layer(part.op.label or part.op.name, "torch", "as torch has it", None, None, part.op.why))
-            elif self.target is None:
-                layers += [Layer(op.label, "torch", "as torch has it", None, None, self._without) for op in part.ops]
+            elif part.light or self.target is None:
+                why = self._without or "too little to copy values into planes for"
+                layers += [Layer(op.label, "torch", "as torch has it", None, None, why) for op in part.ops]
             else:
                 plan = self.plan(i, part, batch, self._threads)
                 layers += timed(plan)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, fx
 
-from .graph import Form, Op
+from .graph import Op
+from .lower_attention import joined_heads
 
 if TYPE_CHECKING:
     from .read import _Reader
@@ -18,7 +19,7 @@ __all__ = ["lower"]
 
 _Found = Op | fx.Node | str
 _RULES: dict[str, Callable[[Any, fx.Node, list[Any]], _Found]] = {}
-ACTIVATIONS = ("gelu", "silu", "sigmoid", "tanh", "hardswish", "hardsigmoid")
+_UNBOUNDED = (-math.inf, math.inf)
 
 
 def lower(reader: _Reader, node: fx.Node) -> _Found:
@@ -122,6 +123,25 @@ def _clamp(reader: _Reader, node: fx.Node, given: list[Any]) -> _Found:
     return Op("clamp", node.name, (reader.name(given[0]),), form, {"range": (float(low), float(high))}, label=node.name)
 
 
+@_rule("gelu", "silu", "sigmoid", "tanh", "hardswish", "hardsigmoid")
+def _activation(reader: _Reader, node: fx.Node, given: list[Any]) -> _Found:
+    form, name = reader.form(node), str(node.target._opname).rstrip("_")  # type: ignore[union-attr]
+    if form is None:
+        return "its input is no batch of float32 images or vectors"
+    name = "gelu_tanh" if name == "gelu" and given[1] == "tanh" else name
+    return Op("activation", node.name, (reader.name(given[0]),), form, {"function": name, "range": _UNBOUNDED}, label=node.name)
+
+
+@_rule("layer_norm")
+def _layer_norm(reader: _Reader, node: fx.Node, given: list[Any]) -> _Found:
+    x, shape, weight, bias, eps, _ = given
+    form, tensors = reader.form(node), _weights(reader, weight=weight, bias=bias)
+    if form is None or form.kind == "image" or list(shape) != [form.channels] or tensors is None:
+        return "it is over other dimensions than the last"
+    tensors = {"weight": torch.ones(form.channels), "bias": torch.zeros(form.channels), **tensors}
+    return Op("layer_norm", node.name, (reader.name(x),), form, {"eps": eps}, tensors, _label(reader, weight or node))
+
+
 @_rule("add")
 def _add(reader: _Reader, node: fx.Node, given: list[Any]) -> _Found:
     a, b, alpha = given
@@ -130,7 +150,7 @@ def _add(reader: _Reader, node: fx.Node, given: list[Any]) -> _Found:
         return "it does not add two batches of the same form"
     if reader.form(a) != form or reader.form(b) != form:
         return "it does not add two batches of the same form"
-    return Op("add", node.name, (reader.name(a), reader.name(b)), form, {"range": (-math.inf, math.inf)}, label=node.name)
+    return Op("add", node.name, (reader.name(a), reader.name(b)), form, {"range": _UNBOUNDED}, label=node.name)
 
 
 @_rule("dropout", "contiguous", "detach", "alias", "clone")
@@ -187,10 +207,13 @@ def _mean(reader: _Reader, node: fx.Node, given: list[Any]) -> _Found:
 @_rule("flatten", "view", "reshape", "squeeze")
 def _flatten(reader: _Reader, node: fx.Node, given: list[Any]) -> _Found:
     source, form = reader.form(given[0]), reader.form(node)
-    if source is None or form is None:
+    if form is None:
         return "only torch has a value of this shape"
     if source == form:
         return given[0]  # type: ignore[no-any-return]
+    found = joined_heads(reader, node)
+    if found:
+        return found
     return "only torch has a value of this shape"
 
 

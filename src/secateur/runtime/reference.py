@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 
 from .graph import Op
+from .kernels.attention.reference import attention
+from .kernels.layer_norm.reference import layer_norm
 from .kernels.mean.reference import mean
 from .kernels.pointwise.reference import activation, add, clamp, concat
 from .kernels.pool.reference import avg_pool, max_pool
@@ -19,10 +21,12 @@ __all__ = ["REFERENCES", "run_segment"]
 REFERENCES: dict[str, Any] = {
     "activation": activation,
     "add": add,
+    "attention": attention,
     "avg_pool": avg_pool,
     "clamp": clamp,
     "concat": concat,
     "conv": conv,
+    "layer_norm": layer_norm,
     "max_pool": max_pool,
     "mean": mean,
 }

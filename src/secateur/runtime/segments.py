@@ -9,6 +9,9 @@ from .graph import Graph, Op
 __all__ = ["Segment", "segments"]
 
 
+_LIGHT = {"activation", "add", "clamp", "layer_norm"}
+
+
 @dataclass
 class Segment:
     """Operations that run one after the other on values of their own.
@@ -17,6 +20,7 @@ class Segment:
         ops: none of them torch's.
         inputs: values from outside, in the user's layout.
         outputs: values that others take or the model returns, in the user's layout again.
+        light: so little is done that copying values in and out would take longer: torch does it.
         matrix: its values are matrices, whose pixels are the examples of the batch; otherwise it runs once an example.
     """
 
@@ -24,6 +28,7 @@ class Segment:
     inputs: list[str]
     outputs: list[str]
     matrix: bool
+    light: bool
 
 
 def segments(graph: Graph) -> list[Segment | Op]:
@@ -46,7 +51,7 @@ def segments(graph: Graph) -> list[Segment | Op]:
         inside = {id(op) for op in run}
         inputs = list(dict.fromkeys(n for op in run for n in op.inputs if n not in own))
         outputs = [op.name for op in run if op.name in graph.outputs or any(id(u) not in inside for u in users.get(op.name, []))]
-        found.append(Segment(run, inputs, outputs, _matrix(run[0])))
+        found.append(Segment(run, inputs, outputs, _matrix(run[0]), {op.kind for op in run} <= _LIGHT))
     return found
 
 

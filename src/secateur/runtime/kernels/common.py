@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..ir import Function, fp, vector
 from ..target import Target
 
-__all__ = ["HEADER", "blank", "constant", "declare", "outside", "share", "tile_of"]
+__all__ = ["HEADER", "blank", "constant", "declare", "outside", "part_of", "share", "tile_of"]
 
 HEADER = 64  # 64-bit words at a workspace's start: the example at hand, then the addresses of values outside
 
@@ -61,3 +61,16 @@ def declare(target: Target) -> str:
 def constant(width: int, value: float) -> str:
     """A vector constant."""
     return "<" + ", ".join([f"float {fp(value)}"] * width) + ">"
+
+
+def part_of(f: Function, fields: dict[str, str], target: Target, vectors: int, task: str) -> tuple[dict[str, str], str]:
+    """A task as a tile of ``vectors``, ``parts`` of them in each tile of the space.
+
+    Returns:
+        For every value of the job the address of its channel 0 there; and that tile's place in the mask, in bytes.
+    """
+    size = 4 * target.width * vectors
+    panel, part = f.let(f"udiv i64 {task}, {fields['parts']}"), f.let(f"urem i64 {task}, {fields['parts']}")
+    within = f.let(f"mul i64 {part}, {size}")
+    sides = [n.removesuffix("_tile") for n in fields if n.endswith("_tile")]
+    return {s: f.at(tile_of(f, fields, s, panel), within) for s in sides}, f.let(f"mul i64 {task}, {size}")

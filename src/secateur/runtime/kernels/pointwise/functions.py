@@ -80,6 +80,15 @@ def _normal(f: Function, w: int, x: str) -> str:
     return f.let(f"select {flags} {below}, {v} {tail}, {v} {f.let(f'fsub {v} {constant(w, 1.0)}, {tail}')}")
 
 
+def _gelu_tanh(f: Function, w: int, x: str) -> str:
+    """``x/2·(1 + tanh(√(2/π)·(x + 0.044715·x³))) = x·sigmoid(2√(2/π)·(x + 0.044715·x³))``."""
+    v = vector(w)
+    square = f.let(f"fmul {v} {x}, {x}")
+    inner = f.fma(w, square, constant(w, 0.044715), constant(w, 1.0))
+    inner = f.let(f"fmul {v} {f.let(f'fmul {v} {inner}, {x}')}, {constant(w, 2 * math.sqrt(2 / math.pi))}")
+    return f.let(f"fmul {v} {x}, {_sigmoid(f, w, inner)}")
+
+
 FUNCTIONS: dict[str, Callable[[Function, int, str], str]] = {
     "sigmoid": _sigmoid,
     "tanh": _tanh,
@@ -87,4 +96,5 @@ FUNCTIONS: dict[str, Callable[[Function, int, str], str]] = {
     "hardsigmoid": _hardsigmoid,
     "hardswish": _times(_hardsigmoid),
     "gelu": _times(_normal),
+    "gelu_tanh": _gelu_tanh,
 }

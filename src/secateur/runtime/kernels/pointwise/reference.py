@@ -38,6 +38,8 @@ def activation(settings: dict[str, Any], tensors: dict[str, Tensor], x: Tensor) 
         >>> activation({"function": "hardswish"}, {}, torch.tensor([-4.0, 3.0]))
         tensor([-0., 3.])
     """
+    if settings["function"] == "gelu_tanh":
+        return F.gelu(x, approximate="tanh")
     return getattr(F, settings["function"])(x)  # type: ignore[no-any-return]
 
 
