@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from .graph import Op
 from .kernels.attention.steps import attention
+from .kernels.gemv.steps import gemv
 from .kernels.layer_norm.steps import layer_norm
 from .kernels.mean.steps import mean
 from .kernels.pointwise.steps import concat, pointwise
@@ -18,7 +19,7 @@ from .kernels.spmm.cpu import Shape
 from .kernels.spmm.steps import Choice, matrix, spmm
 from .plan import Layout, Step
 
-__all__ = ["build", "candidates"]
+__all__ = ["build", "candidates", "layer"]
 
 _KERNELS: dict[str, Callable[[Layout, Op], list[Step]]] = {
     "import": bring,
@@ -50,6 +51,13 @@ def build(layout: Layout, op: Op, pick: tuple[Choice, str] | None, threads: int 
     if op.kind != "conv":
         return _KERNELS[op.kind](layout, op)
     choice, why = pick or (candidates(layout, op, threads)[0], "by rule")
+    return layer(layout, op, choice, why)
+
+
+def layer(layout: Layout, op: Op, choice: Choice, why: str = "") -> list[Step]:
+    """The steps of a layer with weights, as chosen."""
+    if choice.dense and layout.target.width == 1:
+        return gemv(layout, op, why)
     return spmm(layout, op, choice, why)
 
 
@@ -83,6 +91,8 @@ def _sparse(layout: Layout, op: Op, weight: NDArray[np.float32]) -> list[Choice]
 
 def _dense(layout: Layout, op: Op, weight: NDArray[np.float32]) -> list[Choice]:
     target, space = layout.target, layout.places[op.name].space
+    if target.width == 1:
+        return [Choice(Shape(1, 1, 1), dense=True)]
     each = len(weight) // op.settings["groups"]
     shapes = [
         s

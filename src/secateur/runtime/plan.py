@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses as dc
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -55,7 +56,8 @@ class Layout:
 
     Attributes:
         ops: the operations, expanded.
-        target: the CPU.
+        cpu: what kernels run on.
+        target: the same, with the width that kernels of pixels are written for.
         places: of every value inside.
         slots: word of the workspace's header for every value outside.
         bytes: of a workspace.
@@ -63,7 +65,9 @@ class Layout:
     """
 
     def __init__(self, segment: Segment, forms: dict[str, Form], batch: int, target: Target) -> None:
-        self.segment, self.target, self.batch = segment, target, batch
+        self.segment, self.cpu, self.batch = segment, target, batch
+        # one example of a matrix is one vector: its channels lie side by side and kernels take them one by one
+        self.target = dc.replace(target, width=1) if segment.matrix and batch == 1 else target
         self.ops = expand(segment, forms, batch)
         self.slots = {n: 1 + i for i, n in enumerate(dict.fromkeys([*segment.inputs, *(f"{n}/out" for n in segment.outputs)]))}
         self._masks: dict[tuple[Space, int, int], NDArray[np.int32]] = {}

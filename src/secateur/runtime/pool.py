@@ -104,7 +104,7 @@ def execute(plan: Plan, workspace: int, stride: int, examples: int, threads: int
         examples: how often to run it.
         threads: at most; one when others hold the helpers.
     """
-    target = plan.layout.target
+    target = plan.layout.cpu
     table, count = plan.table.ctypes.data, len(plan.table)
     if threads > 1:
         with _making:

@@ -9,11 +9,11 @@ import time
 import numpy as np
 
 from . import cache
-from .choose import candidates
+from .choose import candidates, layer
 from .graph import Op
 from .kernels.common import HEADER
 from .kernels.spmm.cpu import Shape
-from .kernels.spmm.steps import Choice, matrix, spmm
+from .kernels.spmm.steps import Choice, matrix
 from .plan import Plan, Step
 from .pool import run_one
 from .report import Layer
@@ -53,7 +53,7 @@ def tune(plan: Plan, threads: int, seconds: float) -> dict[str, tuple[Choice, st
 def _best(plan: Plan, op: Op, threads: int, workspace: Workspace) -> tuple[Choice, str]:
     ways = candidates(plan.layout, op, threads)
     times = dict.fromkeys(ways, float("inf"))
-    steps = {c: spmm(plan.layout, op, c) for c in ways}
+    steps = {c: layer(plan.layout, op, c) for c in ways}
     for turn in range(_ROUNDS):
         for c in ways:
             if turn == 0 or times[c] < _SLOWER * min(times.values()):
@@ -109,7 +109,7 @@ def _key(plan: Plan, op: Op, threads: int) -> str:
     w, layout = matrix(op), plan.layout
     places = [(p.space, p.panels) for p in (layout.places[n] for n in (*op.inputs, op.name))]
     settings = {k: v for k, v in op.settings.items() if k != "range"}
-    text = repr((layout.target, w.shape, np.count_nonzero(w), [str(c) for c in candidates(layout, op, threads)], places, settings, threads))
+    text = repr((layout.cpu, layout.target.width, w.shape, np.count_nonzero(w), [str(c) for c in candidates(layout, op, threads)], places, settings, threads))
     return hashlib.sha256(text.encode()).hexdigest() + "-choice"
 
 

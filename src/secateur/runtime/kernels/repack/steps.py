@@ -17,14 +17,14 @@ __all__ = ["bring", "phases", "take"]
 def bring(layout: Layout, op: Op) -> list[Step]:
     """A tensor from outside into planes."""
     assert op.form is not None
-    form, place = op.form, layout.places[op.name]
+    form, place = _one_row(op.form), layout.places[op.name]
     plane, row, pixel = _outside(form)
     inside = {"y": place.start, "y_slot": -1, "y_example": 0, "y_plane": place.row_step, "y_row": 4 * place.space.pitch, "y_step": 4}
-    padded = place.space.plane != form.height * form.width
+    padded = place.space.plane != op.form.height * op.form.width
     return [
         _step(
             layout, op, 1 if pixel == 4 else 0, form.channels, form.height, form.width,
-            filled=place.space.plane // place.space.width if padded else 0,
+            filled=place.space.plane // layout.cpu.width if padded else 0,
             x=0, x_slot=layout.slots[op.name], x_example=_example(form), x_plane=plane, x_row=row, x_step=pixel, **inside,
         )
     ]  # fmt: skip
@@ -33,7 +33,7 @@ def bring(layout: Layout, op: Op) -> list[Step]:
 def take(layout: Layout, op: Op) -> list[Step]:
     """A value in planes out to a tensor."""
     assert op.form is not None
-    form, place = op.form, layout.places[op.inputs[0]]
+    form, place = _one_row(op.form), layout.places[op.inputs[0]]
     plane, row, pixel = _outside(form)
     return [
         _step(
@@ -52,7 +52,7 @@ def phases(layout: Layout, op: Op) -> list[Step]:
     return [
         _step(
             layout, op, wide, channels, -(-(source.form.height - a) // sh), -(-(source.form.width - b) // sw),
-            filled=place.space.plane // place.space.width, fill=op.settings["fill"],
+            filled=place.space.plane // layout.cpu.width, fill=op.settings["fill"],
             x=source.start + 4 * (a * source.space.pitch + b), x_slot=-1, x_example=0,
             x_plane=source.row_step, x_row=4 * sh * source.space.pitch, x_step=4 * sw,
             y=place.start + p * place.row_step, y_slot=-1, y_example=0,
@@ -66,7 +66,12 @@ def _outside(form: Form) -> tuple[int, int, int]:
     """Bytes from channel to channel, row to row and pixel to pixel of a tensor outside."""
     if form.kind == "image":
         return 4 * form.height * form.width, 4 * form.width, 4
-    return 4, 0, 4 * form.channels if form.channels > 1 or form.width > 1 else 4
+    return 4, 0, 4 * form.channels
+
+
+def _one_row(form: Form) -> Form:
+    """A matrix of one example as one row of pixels."""
+    return Form("matrix", 1, 1, form.channels) if form.kind == "matrix" and form.width == 1 else form
 
 
 def _example(form: Form) -> int:
@@ -83,11 +88,11 @@ def _masks(width: int, lanes: int, stride: int) -> NDArray[np.int32]:
 def _step(
     layout: Layout, op: Op, stride: int, channels: int, rows: int, width: int, *, filled: int = 0, fill: float = 0.0, **at: int
 ) -> Step:
-    target, per = layout.target, -(-channels // 8)
+    per = -(-channels // 8)
     rows, width = max(rows, 0), max(width, 0)
-    masks = _masks(width, target.width, max(stride, 1))
+    masks = _masks(width, layout.cpu.width, max(stride, 1))
     job = make_job(
         FIELDS, rows=rows, width=width, filled=filled, fill=as_bits(fill), channels=channels, per=per, masks=masks, **at
     )
-    address = addresses(module(target, stride), target, ("repack",))["repack"]
+    address = addresses(module(layout.cpu, stride), layout.cpu, ("repack",))["repack"]
     return Step(op, "repack", address, job, -(-channels // per), [masks])
