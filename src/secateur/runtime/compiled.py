@@ -50,6 +50,9 @@ class Compiled:
         self._free: dict[tuple[int, int, int], list[Workspace]] = {}
         self._in_spec = pytree.treespec_loads(self.graph.in_spec)
         self._out_spec = pytree.treespec_loads(self.graph.out_spec)
+        several = ((None,) * len(self.graph.inputs), {})
+        self._plain = self._in_spec == pytree.tree_structure(several)  # tensors one by one: nothing to take apart
+        self._one = self.graph.outputs[0] if self._out_spec.is_leaf() else None
 
     @property
     def threads(self) -> int:
@@ -72,24 +75,27 @@ class Compiled:
                     self._run(i, part, values, batch)
                 else:
                     part(values)
+        if self._one:
+            return values[self._one]
         found = [values[n] if n else None for n in self.graph.outputs]
         return pytree.tree_unflatten(found, self._out_spec)
 
     def _inputs(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[dict[str, Any], int]:
-        leaves, spec = pytree.tree_flatten((args, kwargs))
-        if spec != self._in_spec and len(leaves) != len(self.graph.inputs):
+        leaves: Any = args
+        if kwargs or not self._plain:
+            leaves = pytree.tree_leaves((args, kwargs))
+        if len(leaves) != len(self.graph.inputs):
             raise ModelError(f"the model was compiled for {len(self.graph.inputs)} arguments; got {len(leaves)}")
         values: dict[str, Any] = dict(self.graph.constants)
         batch = 1
         for name, shape, x in zip(self.graph.inputs, self.graph.shapes, leaves, strict=True):
-            fits = isinstance(x, Tensor) and x.dim() == len(shape) and all(s in (-1, n) for s, n in zip(shape, x.shape, strict=True))
-            if not fits:
+            if not isinstance(x, Tensor) or len(x.shape) != len(shape) or any(s not in (-1, n) for s, n in zip(shape, x.shape, strict=True)):
                 given = tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__
                 wanted = tuple("any" if s < 0 else s for s in shape)
                 raise ModelError(f"{name} must be a tensor of shape {wanted}, as compiled; got {given}")
             values[name] = x
-            if -1 in shape or x is leaves[0]:
-                batch = x.shape[0] if x.dim() else 1
+            if shape and (shape[0] == -1 or x is leaves[0]):
+                batch = x.shape[0]
         return values, batch
 
     def plan(self, i: int, part: Segment, batch: int, threads: int) -> Plan:
@@ -131,7 +137,7 @@ class Compiled:
             workspace = free.pop()
         except IndexError:
             workspace = Workspace(plan.layout, threads)
-        tensors = [values[n].to(torch.float32).contiguous() for n in part.inputs]
+        tensors = [_plain(values[n]) for n in part.inputs]
         for name in part.outputs:
             values[name] = torch.empty(self._shape(name, batch))
             tensors.append(values[name])
@@ -180,6 +186,10 @@ class Compiled:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._prepare()
+
+
+def _plain(x: Tensor) -> Tensor:
+    return x if x.dtype is torch.float32 and x.is_contiguous() else x.to(torch.float32).contiguous()
 
 
 def _target(vectors: str | None) -> tuple[Target | None, str]:
