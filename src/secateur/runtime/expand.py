@@ -43,7 +43,8 @@ def expand(segment: Segment, forms: dict[str, Form], batch: int) -> list[Op]:
     for op in segment.ops:
         op = dc.replace(op, form=sized[op.name])
         if op.kind in ("conv", "max_pool", "avg_pool"):
-            found += _windows(op, sized[op.inputs[0]])
+            makers = {o.name: o for o in segment.ops}
+            found += _windows(op, sized[op.inputs[0]], makers.get(op.inputs[0]))
         else:
             found.append(op)
         if op.name in segment.outputs:
@@ -55,7 +56,7 @@ def _sized(form: Form, batch: int) -> Form:
     return dc.replace(form, width=batch) if form.kind == "matrix" else form
 
 
-def _windows(op: Op, source: Form) -> list[Op]:
+def _windows(op: Op, source: Form, maker: Op | None) -> list[Op]:
     """A windowed operation at stride 1, after the phases it needs have been taken apart."""
     s = op.settings
     kernel = tuple(op.tensors["weight"].shape[2:]) if op.kind == "conv" else s["kernel"]
@@ -65,10 +66,14 @@ def _windows(op: Op, source: Form) -> list[Op]:
         for j in range(kernel[1])
     ]
     (sh, sw), fill = s["stride"], -math.inf if op.kind == "max_pool" else 0.0
+    positive = maker is not None and maker.settings.get("range", (-1.0,))[0] >= 0.0  # then zeros around it are never larger
+    if op.kind != "conv" and (sh, sw) != (1, 1) and sw <= 2 and (not fill or positive or not any(s["padding"])):
+        taps = [Tap(0, r, c) for r, c in places]
+        return [dc.replace(op, settings={**s, "taps": taps, "phases": 1, "strided": True})]
     phases = sorted({(r % sh, c % sw) for r, c in places})
     taps = [Tap(phases.index((r % sh, c % sw)), r // sh, c // sw) for r, c in places]
     op = dc.replace(op, settings={**s, "taps": taps, "phases": len(phases)})
-    if (sh, sw) == (1, 1) and not (fill and any(s["padding"])):
+    if (sh, sw) == (1, 1) and not (fill and not positive and any(s["padding"])):
         return [op]
     form = dc.replace(source, channels=source.channels * len(phases), height=-(-source.height // sh), width=-(-source.width // sw))
     name = f"{op.name}/phases"
@@ -85,9 +90,10 @@ def need_of(op: Op, source: Form) -> Need:
     if taps is None or form is None:
         return Need()
     down, right = [t.down for t in taps], [t.right for t in taps]
+    a, b = op.settings["stride"] if op.settings.get("strided") else (1, 1)
     return Need(
         max(0, -min(down)),
-        max(0, form.height - 1 + max(down) - (source.height - 1)),
+        max(0, (form.height - 1) * a + max(down) - (source.height - 1)),
         max(0, -min(right)),
-        max(0, form.width - 1 + max(right) - (source.width - 1)),
+        max(0, (form.width - 1) * b + max(right) - (source.width - 1)),
     )

@@ -133,13 +133,19 @@ class Function:
         v = vector(width)
         return self.let(f"call {v} @llvm.fma.v{width}f32({v} {a}, {v} {b}, {v} {c})")
 
+    def at_least(self, kind: str, x: str, low: str) -> str:
+        """``max(x, low)``; what is not a number stays so."""
+        below = self.let(f"fcmp ogt {kind} {low}, {x}")
+        return self.let(f"select {kind.replace('float', 'i1')} {below}, {kind} {low}, {kind} {x}")
+
+    def at_most(self, kind: str, x: str, high: str) -> str:
+        """``min(x, high)``; what is not a number stays so."""
+        above = self.let(f"fcmp olt {kind} {high}, {x}")
+        return self.let(f"select {kind.replace('float', 'i1')} {above}, {kind} {high}, {kind} {x}")
+
     def clamp(self, kind: str, x: str, low: str, high: str) -> str:
         """``min(max(x, low), high)``; what is not a number stays so."""
-        flags = kind.replace("float", "i1")
-        below = self.let(f"fcmp ogt {kind} {low}, {x}")
-        x = self.let(f"select {flags} {below}, {kind} {low}, {kind} {x}")
-        above = self.let(f"fcmp olt {kind} {high}, {x}")
-        return self.let(f"select {flags} {above}, {kind} {high}, {kind} {x}")
+        return self.at_most(kind, self.at_least(kind, x, low), high)
 
     # ------------------------------------------------------------ control
 

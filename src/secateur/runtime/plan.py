@@ -98,7 +98,7 @@ class Layout:
         for op in self.ops:
             if op.kind in ("phases", "export", "mean", "import"):
                 continue
-            for name in op.inputs:
+            for name in () if op.settings.get("strided") else op.inputs:
                 joined = groups[name] | groups[op.name]
                 for n in joined:
                     groups[n] = joined
@@ -112,7 +112,7 @@ class Layout:
 
     def _panels(self) -> dict[str, bool]:
         """Which values nobody needs in planes."""
-        panels = {op.name: op.kind not in _TO_PLANES for op in self.ops}
+        panels = {op.name: not (op.kind in _TO_PLANES or op.settings.get("strided")) for op in self.ops}
         for op in self.ops:
             windowed = any((t.down, t.right) != (0, 0) for t in op.settings.get("taps", ()))
             if op.inputs and (op.kind in _PLANES or windowed):

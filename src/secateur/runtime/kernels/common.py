@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..ir import Function, fp, vector
 from ..target import Target
 
-__all__ = ["HEADER", "blank", "constant", "declare", "outside", "part_of", "share", "tile_of"]
+__all__ = ["HEADER", "blank", "constant", "declare", "every", "outside", "part_of", "share", "tile_of"]
 
 HEADER = 64  # 64-bit words at a workspace's start: the example at hand, then the addresses of values outside
 
@@ -58,9 +58,18 @@ def declare(target: Target) -> str:
     )
 
 
-def constant(width: int, value: float) -> str:
+def constant(width: int, value: float, kind: str = "float") -> str:
     """A vector constant."""
-    return "<" + ", ".join([f"float {fp(value)}"] * width) + ">"
+    one = fp(value) if kind == "float" else str(int(value))
+    return "<" + ", ".join([f"{kind} {one}"] * width) + ">"
+
+
+def every(f: Function, w: int, stride: int, parts: list[str], first: int = 0) -> str:
+    """Every lane of one vector, or every second one of two, from the first or the second on."""
+    if stride == 1:
+        return parts[0]
+    lanes = ", ".join(f"i32 {i * 2 + first}" for i in range(w))
+    return f.let(f"shufflevector {vector(w)} {parts[0]}, {vector(w)} {parts[1]}, {vector(w, 'i32')} <{lanes}>")
 
 
 def part_of(f: Function, fields: dict[str, str], target: Target, vectors: int, task: str) -> tuple[dict[str, str], str]:

@@ -26,13 +26,10 @@ def exp(f: Function, w: int, x: str) -> str:
     for k in (1 / 720, 1 / 120, 1 / 24, 1 / 6, 1 / 2, 1.0, 1.0):
         p = f.fma(w, p, r, constant(w, k))
     bits = f.let(f"fptosi {v} {n} to {whole}")
-    bits = f.let(f"add {whole} {bits}, {_ints(w, 127)}")
-    scale = f.let(f"bitcast {whole} {f.let(f'shl {whole} {bits}, {_ints(w, 23)}')} to {v}")
+    bits = f.let(f"add {whole} {bits}, {constant(w, 127, 'i32')}")
+    power = f.let(f"shl {whole} {bits}, {constant(w, 23, 'i32')}")
+    scale = f.let(f"bitcast {whole} {power} to {v}")
     return f.let(f"fmul {v} {p}, {scale}")
-
-
-def _ints(w: int, value: int) -> str:
-    return "<" + ", ".join([f"i32 {value}"] * w) + ">"
 
 
 def _sigmoid(f: Function, w: int, x: str) -> str:
@@ -68,7 +65,7 @@ def _normal(f: Function, w: int, x: str) -> str:
     """``Φ(x) = ½·erfc(−x/√2)`` by ``erfc(z) ≈ t·P(t)·e^{−z²}``, ``t = 1/(1 + z/2)`` (Numerical Recipes' Chebyshev fit)."""
     v, flags, whole = vector(w), vector(w, "i1"), vector(w, "i32")
     z = f.let(f"fmul {v} {x}, {constant(w, 1 / math.sqrt(2))}")
-    bits = f.let(f"and {whole} {f.let(f'bitcast {v} {z} to {whole}')}, {_ints(w, 0x7FFFFFFF)}")
+    bits = f.let(f"and {whole} {f.let(f'bitcast {v} {z} to {whole}')}, {constant(w, 0x7FFFFFFF, 'i32')}")
     z = f.let(f"bitcast {whole} {bits} to {v}")
     t = f.let(f"fdiv {v} {constant(w, 1.0)}, {f.fma(w, z, constant(w, 0.5), constant(w, 1.0))}")
     p = constant(w, 0.17087277)

@@ -8,7 +8,7 @@ from ...ir import Function, vector
 from ...target import Target
 from ..common import blank, constant, declare, share, tile_of
 
-__all__ = ["FIELDS", "module"]
+__all__ = ["FIELDS", "meet", "module"]
 
 FIELDS = (
     "x", "x_tile", "x_row", "y", "y_tile", "y_row",
@@ -39,7 +39,7 @@ def module(target: Target, vectors: int, kind: str) -> str:
             to = f.at(y, f.let(f"mul i64 {channel.index}, {a['y_row']}"))
             with f.loop(0, a["taps"], carry=[(v, first)] * vectors) as tap:
                 at = f.at(source, f.load("i64", a["offsets"], tap.index, align=8))
-                tap.next = [_meet(f, v, kind, s, f.load(v, at, t)) for t, s in enumerate(tap.values)]
+                tap.next = [meet(f, v, kind, s, f.load(v, at, t)) for t, s in enumerate(tap.values)]
             for t, found in enumerate(tap.results):
                 value = found if kind == "max" else f.let(f"fmul {v} {found}, {scale}")
                 f.store(v, blank(f, w, value, f.load(whole, mask, t)), to, t)
@@ -47,7 +47,8 @@ def module(target: Target, vectors: int, kind: str) -> str:
     return "\n".join([declare(target), f.text()])
 
 
-def _meet(f: Function, v: str, kind: str, a: str, b: str) -> str:
+def meet(f: Function, v: str, kind: str, a: str, b: str) -> str:
+    """The larger of two vectors, or their sum; what is not a number stays so."""
     if kind == "avg":
         return f.let(f"fadd {v} {a}, {b}")
     flags = v.replace("float", "i1")

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 from ...ir import Function, vector
 from ...target import Target
-from ..common import declare, outside, share
+from ..common import declare, every, outside, share
 
 __all__ = ["FIELDS", "module"]
 
 FIELDS = (
     "x", "x_slot", "x_example", "y", "y_slot", "y_example",
     "x_plane", "x_row", "x_step", "y_plane", "y_row", "y_step",  # bytes from channel to channel, row to row, pixel to pixel
-    "rows", "width", "filled", "fill", "channels", "per",  # vectors of a plane to fill first, and with what
-    "*masks",  # of the last vector of a row: for each of the s vectors read, then for the one written
+    "second",  # bytes from every first pixel's plane to every second's
+    "rows", "width", "whole", "filled", "fill", "channels", "per",  # vectors of a plane to fill first, and with what
+    "*masks",  # of the last vector of a row: for each of the s vectors read, then for the two written
 )  # fmt: skip
 
 
-def module(target: Target, stride: int) -> str:
+def module(target: Target, stride: int, both: bool = False) -> str:
     """IR of ``@repack(job, workspace, task)``; a task is some channels.
 
     Args:
         target: the CPU.
         stride: 1 or 2 for rows whose pixels lie side by side; 0 for one pixel at a time at any distance.
+        both: also every second pixel, into a plane of its own.
     """
     w = target.width
     v = vector(w)
@@ -34,11 +36,13 @@ def module(target: Target, stride: int) -> str:
         plane = f.at(y, f.let(f"mul i64 {channel.index}, {a['y_plane']}"))
         with f.loop(0, a["filled"]) as i:
             f.store(v, fill, plane, i.index)
+            if both:
+                f.store(v, fill, f.at(plane, a["second"]), i.index)
         with f.loop(0, a["rows"]) as row:
             from_row = f.at(source, f.let(f"mul i64 {row.index}, {a['x_row']}"))
             to_row = f.at(plane, f.let(f"mul i64 {row.index}, {a['y_row']}"))
             if stride:
-                _vectors(f, a, w, stride, from_row, to_row)
+                _vectors(f, a, w, stride, from_row, to_row, both)
             else:
                 with f.loop(0, a["width"]) as pixel:
                     one = f.load("float", f.at(from_row, f.let(f"mul i64 {pixel.index}, {a['x_step']}")))
@@ -47,27 +51,24 @@ def module(target: Target, stride: int) -> str:
     return "\n".join([declare(target), f.text()])
 
 
-def _vectors(f: Function, a: dict[str, str], w: int, stride: int, source: str, to: str) -> None:
+def _vectors(f: Function, a: dict[str, str], w: int, stride: int, source: str, to: str, both: bool) -> None:
     """One row: whole vectors, then what is left, without touching anything beyond it."""
     v, flags = vector(w), vector(w, "i1")
-    whole = f.let(f"udiv i64 {a['width']}, {w}")
-    rest = f.let(f"urem i64 {a['width']}, {w}")
+    whole = a["whole"]
+    rest = f.let(f"sub i64 {a['width']}, {f.let(f'mul i64 {whole}, {w}')}")
     with f.loop(0, whole) as i:
         at = f.at(source, f.let(f"mul i64 {i.index}, {stride * 4 * w}"))
-        f.store(v, _every(f, w, stride, [f.load(v, at, k) for k in range(stride)]), to, i.index)
+        parts = [f.load(v, at, k) for k in range(stride)]
+        f.store(v, every(f, w, stride, parts), to, i.index)
+        if both:
+            f.store(v, every(f, w, stride, parts, 1), f.at(to, a["second"]), i.index)
     with f.when(f.let(f"icmp ne i64 {rest}, 0")):
-        masks = [f.load(vector(w, "i32"), a["masks"], k) for k in range(stride + 1)]
+        masks = [f.load(vector(w, "i32"), a["masks"], k) for k in range(stride + 2)]
         masks = [f.let(f"icmp ne {vector(w, 'i32')} {m}, zeroinitializer") for m in masks]
         at = f.at(source, f.let(f"mul i64 {whole}, {stride * 4 * w}"))
         call = f"call {v} @llvm.masked.load.v{w}f32.p0(ptr {{}}, i32 4, {flags} {{}}, {v} zeroinitializer)"
         parts = [f.let(call.format(f.at(at, k, v), masks[k])) for k in range(stride)]
-        last = _every(f, w, stride, parts)
-        f.run(f"call void @llvm.masked.store.v{w}f32.p0({v} {last}, ptr {f.at(to, whole, v)}, i32 4, {flags} {masks[-1]})")
-
-
-def _every(f: Function, w: int, stride: int, parts: list[str]) -> str:
-    """Every ``stride``-th lane of some vectors."""
-    if stride == 1:
-        return parts[0]
-    lanes = ", ".join(f"i32 {i * 2}" for i in range(w))
-    return f.let(f"shufflevector {vector(w)} {parts[0]}, {vector(w)} {parts[1]}, {vector(w, 'i32')} <{lanes}>")
+        store = f"call void @llvm.masked.store.v{w}f32.p0({v} {{}}, ptr {{}}, i32 4, {flags} {{}})"
+        f.run(store.format(every(f, w, stride, parts), f.at(to, whole, v), masks[-2]))
+        if both:
+            f.run(store.format(every(f, w, stride, parts, 1), f.at(f.at(to, a["second"]), whole, v), masks[-1]))

@@ -48,18 +48,23 @@ def phases(layout: Layout, op: Op) -> list[Step]:
     """Every s-th pixel of every t-th row, from each beginning that some tap needs, into planes of its own."""
     source, place = layout.places[op.inputs[0]], layout.places[op.name]
     (sh, sw), found = op.settings["stride"], op.settings["phases"]
-    channels, wide = source.form.channels, {1: 1, 2: 2}.get(sw, 0)
-    return [
-        _step(
-            layout, op, wide, channels, -(-(source.form.height - a) // sh), -(-(source.form.width - b) // sw),
-            filled=place.space.plane // layout.cpu.width, fill=op.settings["fill"],
-            x=source.start + 4 * (a * source.space.pitch + b), x_slot=-1, x_example=0,
-            x_plane=source.row_step, x_row=4 * sh * source.space.pitch, x_step=4 * sw,
-            y=place.start + p * place.row_step, y_slot=-1, y_example=0,
-            y_plane=len(found) * place.row_step, y_row=4 * place.space.pitch, y_step=4,
-        )
-        for p, (a, b) in enumerate(found)
-    ]  # fmt: skip
+    wide, steps = {1: 1, 2: 2}.get(sw, 0), []
+    for p, (a, b) in enumerate(found):
+        second = found.index((a, 1)) if sw == 2 and b == 0 and (a, 1) in found else None
+        if sw == 2 and b == 1 and (a, 0) in found:
+            continue  # went with the first
+        steps.append(
+            _step(
+                layout, op, wide, source.form.channels, -(-(source.form.height - a) // sh), -(-(source.form.width - b) // sw),
+                filled=place.space.plane // layout.cpu.width, fill=op.settings["fill"],
+                second=None if second is None else (second - p) * place.row_step, others=source.form.width // 2,
+                x=source.start + 4 * (a * source.space.pitch + b), x_slot=-1, x_example=0,
+                x_plane=source.row_step, x_row=4 * sh * source.space.pitch, x_step=4 * sw,
+                y=place.start + p * place.row_step, y_slot=-1, y_example=0,
+                y_plane=len(found) * place.row_step, y_row=4 * place.space.pitch, y_step=4,
+            )
+        )  # fmt: skip
+    return steps
 
 
 def _outside(form: Form) -> tuple[int, int, int]:
@@ -78,21 +83,25 @@ def _example(form: Form) -> int:
     return 0 if form.kind == "matrix" else 4 * form.channels * form.height * form.width
 
 
-def _masks(width: int, lanes: int, stride: int) -> NDArray[np.int32]:
-    """Which lanes of the last vectors of a row are read, then which are written."""
-    rest = width % lanes
-    read = np.arange(stride * lanes) < (rest - 1) * stride + 1
-    return aligned(np.where(np.concatenate([read, np.arange(lanes) < rest]), -1, 0).astype(np.int32))
+def _masks(rest: int, others: int, lanes: int, stride: int) -> NDArray[np.int32]:
+    """Which lanes of the last vectors of a row are read, then which of each kind are written."""
+    read = np.arange(stride * lanes) < max((rest - 1) * stride + 1, 2 * others)
+    write = [np.arange(lanes) < n for n in (rest, others)]
+    return aligned(np.where(np.concatenate([read, *write]), -1, 0).astype(np.int32))
 
 
 def _step(
-    layout: Layout, op: Op, stride: int, channels: int, rows: int, width: int, *, filled: int = 0, fill: float = 0.0, **at: int
-) -> Step:
-    per = -(-channels // 8)
+    layout: Layout, op: Op, stride: int, channels: int, rows: int, width: int, *,
+    filled: int = 0, fill: float = 0.0, second: int | None = None, others: int = 0, **at: int,
+) -> Step:  # fmt: skip
+    per, cpu = -(-channels // 8), layout.cpu
     rows, width = max(rows, 0), max(width, 0)
-    masks = _masks(width, layout.cpu.width, max(stride, 1))
+    others = others if second is not None else width
+    whole = width // cpu.width if width == others else max(width - 1, 0) // cpu.width
+    masks = _masks(width - whole * cpu.width, 0 if second is None else others - whole * cpu.width, cpu.width, max(stride, 1))
     job = make_job(
-        FIELDS, rows=rows, width=width, filled=filled, fill=as_bits(fill), channels=channels, per=per, masks=masks, **at
-    )
-    address = addresses(module(layout.cpu, stride), layout.cpu, ("repack",))["repack"]
+        FIELDS, rows=rows, width=width, whole=whole, filled=filled, fill=as_bits(fill), channels=channels, per=per, masks=masks,
+        second=second or 0, **at,
+    )  # fmt: skip
+    address = addresses(module(cpu, stride, second is not None), cpu, ("repack",))["repack"]
     return Step(op, "repack", address, job, -(-channels // per), [masks])

@@ -7,9 +7,10 @@ blocks of ``B`` rows are worked on together; ``R·B·T`` vectors of sums stay in
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
-from ...ir import Function, vector
+from ...ir import Function, fp, vector
 from ...target import Target
 
 __all__ = ["FIELDS", "Shape", "module"]
@@ -180,9 +181,16 @@ class _Group:
         masked = f.let("icmp ne ptr %mask, null")
 
         def clamped():  # type: ignore[no-untyped-def]
-            low, high = (f.splat(self.width, f.load("float", "%range", i)) for i in range(2))
-            inside = [f.clamp(self.kind, s, low, high) for s in sums]
+            low, high = (f.load("float", "%range", i) for i in range(2))
+            floor = f.splat(self.width, low)
+            above = [f.at_least(self.kind, s, floor) for s in sums]
+            bounded = f.let(f"fcmp olt float {high}, {fp(math.inf)}")
+            inside = f.choose(bounded, kinds, capped(above, high), iter([above]))
             yield f.choose(masked, kinds, blanked(inside), iter([inside]))
+
+        def capped(above: list[str], high: str):  # type: ignore[no-untyped-def]
+            roof = f.splat(self.width, high)
+            yield [f.at_most(self.kind, s, roof) for s in above]
 
         def blanked(inside: list[str]):  # type: ignore[no-untyped-def]
             whole = vector(self.width, "i32")
