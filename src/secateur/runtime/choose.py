@@ -123,7 +123,7 @@ def _parts(vectors: int) -> list[int]:
 def _column_blocks(op: Op, tile: int) -> list[int]:
     """Parts of the columns whose inputs take about 8 to 32 KB each."""
     channels = op.tensors["weight"].shape[1]
-    wanted = [1, 2, 4, 8]
+    wanted = [1, 2, 4, 8, 16, 32]
     size = 4 * tile * channels * op.settings["phases"]
     fit = [n for n in wanted if channels // n >= 8 and size / n > 6000]
     likely = min(fit or [1], key=lambda n: abs(np.log2(size / n / 24000)))
