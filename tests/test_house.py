@@ -22,7 +22,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 
 PUBLIC = [
     "Bytes", "Compression", "DataError", "DependencyError", "FormatError", "Latency", "Macs", "ModelError", "Params", "Pruner",
-    "Recipe", "RecipeError", "RunError", "SecateurError", "Sparsity", "explain", "load", "measure", "prune_", "reach", "save",
+    "Recipe", "RecipeError", "RunError", "SecateurError", "Sparsity", "compile", "explain", "load", "measure", "prune_", "reach", "save",
     "shrink_",
 ]  # fmt: skip
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .codec import load, save
     from .evaluate.measure import measure
     from .graph.explain import explain
+    from .runtime.compile import compile
 
 try:
     __version__ = version("secateur")
@@ -39,6 +40,7 @@ __all__ = [
     "RunError",
     "SecateurError",
     "Sparsity",
+    "compile",
     "explain",
     "load",
     "measure",
@@ -49,6 +51,7 @@ __all__ = [
 ]
 
 _LAZY = {
+    "compile": ".runtime.compile",
     "explain": ".graph.explain",
     "load": ".codec",
     "measure": ".evaluate.measure",

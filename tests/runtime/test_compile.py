@@ -90,7 +90,7 @@ def test_a_mask_that_hides_nothing_costs_nothing():
 
 
 @pytest.mark.parametrize(
-    "mask", [lambda x: torch.ones(x.shape[1], x.shape[1], dtype=torch.bool).tril(), lambda x: (x[:, None, None, :, 0] > 0)]
+    "mask", [lambda x: torch.ones(x.shape[1], x.shape[1], dtype=torch.bool).tril(), lambda x: x[:, None, None, :, 0] > 0]
 )
 def test_a_mask_that_hides_something_stays_with_torch(mask):
     torch.manual_seed(0)

@@ -12,14 +12,14 @@ from torch import nn
 
 pytest.importorskip("llvmlite")
 
-from secateur.runtime.choose import candidates  # noqa: E402
-from secateur.runtime.kernels.spmm.steps import spmm  # noqa: E402
-from secateur.runtime.plan import lay_out  # noqa: E402
-from secateur.runtime.pool import execute  # noqa: E402
-from secateur.runtime.segments import Segment  # noqa: E402
-from secateur.runtime.workspace import Workspace  # noqa: E402
+from sparse_cases import error, kernels, sparse_, torch_ops
 
-from sparse_cases import error, kernels, sparse_, torch_ops  # noqa: E402
+from secateur.runtime.choose import candidates
+from secateur.runtime.kernels.spmm.steps import spmm
+from secateur.runtime.plan import lay_out
+from secateur.runtime.pool import execute
+from secateur.runtime.segments import Segment
+from secateur.runtime.workspace import Workspace
 
 CLOSE = 3e-6
 

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 pytest.importorskip("llvmlite")
 
-from sparse_cases import error, kernels, moved_, sparse_, torch_ops  # noqa: E402
+from sparse_cases import error, kernels, moved_, sparse_, torch_ops
 
 CLOSE = 3e-6
 

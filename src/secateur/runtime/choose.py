@@ -65,8 +65,7 @@ def candidates(layout: Layout, op: Op, threads: int = 1) -> list[Choice]:
     """Ways to compute a layer, the likeliest first."""
     weight, space = matrix(op), layout.places[op.name].space
     sparsity = 1 - np.count_nonzero(weight) / max(weight.size, 1)
-    sparse = [c for c in _sparse(layout, op, weight)]
-    dense = [c for c in _dense(layout, op, weight)]
+    sparse, dense = _sparse(layout, op, weight), _dense(layout, op, weight)
     found = (
         dense if sparsity < _DENSE_BELOW and dense else
         sparse if sparsity > _SPARSE_ABOVE or not dense else

@@ -50,8 +50,8 @@ class Compiled:
         self._free: dict[tuple[int, int, int], list[Workspace]] = {}
         self._in_spec = pytree.treespec_loads(self.graph.in_spec)
         self._out_spec = pytree.treespec_loads(self.graph.out_spec)
-        several = ((None,) * len(self.graph.inputs), {})
-        self._plain = self._in_spec == pytree.tree_structure(several)  # tensors one by one: nothing to take apart
+        several: tuple[Any, ...] = (None,) * len(self.graph.inputs)
+        self._plain = self._in_spec == pytree.tree_structure((several, {}))  # tensors one by one: nothing to take apart
         self._one = self.graph.outputs[0] if self._out_spec.is_leaf() else None
 
     @property
@@ -66,6 +66,11 @@ class Compiled:
         self._threads = n
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """What the model gives in evaluation mode, for any batch size where the model leaves it open.
+
+        Raises:
+            ModelError: an argument has another shape than the model was compiled for, or the batch is empty.
+        """
         values, batch = self._inputs(args, kwargs)
         with torch.inference_mode():
             for i, part in enumerate(self._parts):
@@ -89,7 +94,11 @@ class Compiled:
         values: dict[str, Any] = dict(self.graph.constants)
         batch = 1
         for name, shape, x in zip(self.graph.inputs, self.graph.shapes, leaves, strict=True):
-            if not isinstance(x, Tensor) or len(x.shape) != len(shape) or any(s not in (-1, n) for s, n in zip(shape, x.shape, strict=True)):
+            if (
+                not isinstance(x, Tensor)
+                or len(x.shape) != len(shape)
+                or any(s not in (-1, n) for s, n in zip(shape, x.shape, strict=True))
+            ):
                 given = tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__
                 wanted = tuple("any" if s < 0 else s for s in shape)
                 raise ModelError(f"{name} must be a tensor of shape {wanted}, as compiled; got {given}")
@@ -100,6 +109,7 @@ class Compiled:
 
     def plan(self, i: int, part: Segment, batch: int, threads: int) -> Plan:
         """A segment laid out for a batch; made once."""
+        assert self.target is not None
         key = (i, batch if part.matrix else 1, threads)
         if key not in self._plans:
             build_one = lambda layout, op: build(layout, op, self.picks.get((op.name, key[1], threads)), threads)  # noqa: E731
@@ -153,7 +163,7 @@ class Compiled:
             kwargs: of a call.
             error: difference to eager, as far as known.
         """
-        values, batch = self._inputs(args, kwargs)
+        _, batch = self._inputs(args, kwargs)
         layers, nbytes, nonzeros = [], 0, 0
         for i, part in enumerate(self._parts):
             if isinstance(part, _TorchOp):

@@ -48,7 +48,9 @@ def expand(segment: Segment, forms: dict[str, Form], batch: int) -> list[Op]:
         else:
             found.append(op)
         if op.name in segment.outputs:
-            found.append(Op("export", f"{op.name}/out", (op.name,), sized[op.name], {"value": op.name}, label=f"copy of {op.name}"))
+            found.append(
+                Op("export", f"{op.name}/out", (op.name,), sized[op.name], {"value": op.name}, label=f"copy of {op.name}")
+            )
     return found
 
 
@@ -75,7 +77,9 @@ def _windows(op: Op, source: Form, maker: Op | None) -> list[Op]:
     op = dc.replace(op, settings={**s, "taps": taps, "phases": len(phases)})
     if (sh, sw) == (1, 1) and not (fill and not positive and any(s["padding"])):
         return [op]
-    form = dc.replace(source, channels=source.channels * len(phases), height=-(-source.height // sh), width=-(-source.width // sw))
+    form = dc.replace(
+        source, channels=source.channels * len(phases), height=-(-source.height // sh), width=-(-source.width // sw)
+    )
     name = f"{op.name}/phases"
     settings = {"phases": phases, "stride": (sh, sw), "fill": fill}
     return [

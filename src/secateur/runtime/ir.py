@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
-__all__ = ["Function", "Loop", "fp", "vector"]
+__all__ = ["Block", "Function", "Loop", "fp", "vector"]
+
+Block: TypeAlias = Callable[[], list[str]]
 
 
 def vector(width: int, kind: str = "float") -> str:
@@ -107,7 +110,9 @@ class Function:
         address = pointer if offset == 0 else self.at(pointer, offset, step or kind)
         return self.let(f"load {kind}, ptr {address}, align {align}")
 
-    def store(self, kind: str, value: str, pointer: str, offset: str | int = 0, *, step: str | None = None, align: int = 4) -> None:
+    def store(
+        self, kind: str, value: str, pointer: str, offset: str | int = 0, *, step: str | None = None, align: int = 4
+    ) -> None:
         """Write a value ``offset`` steps after a pointer."""
         address = pointer if offset == 0 else self.at(pointer, offset, step or kind)
         self.run(f"store {kind} {value}, ptr {address}, align {align}")
@@ -119,7 +124,9 @@ class Function:
 
     def fields(self, job: str, names: Sequence[str]) -> dict[str, str]:
         """The 64-bit fields of a job, in order; a name with ``*`` in front is a pointer."""
-        return {n.lstrip("*"): self.load("ptr" if n[0] == "*" else "i64", job, i, step="i64", align=8) for i, n in enumerate(names)}
+        return {
+            n.lstrip("*"): self.load("ptr" if n[0] == "*" else "i64", job, i, step="i64", align=8) for i, n in enumerate(names)
+        }
 
     # ------------------------------------------------------------ vectors
 
@@ -159,14 +166,14 @@ class Function:
         self.run(f"br label %{end}")
         self.start(end)
 
-    def choose(self, condition: str, kinds: Sequence[str], yes: Iterator[list[str]], no: Iterator[list[str]]) -> list[str]:
-        """Values of one of two blocks. Each side is a generator that emits its block and yields its values once."""
+    def choose(self, condition: str, kinds: Sequence[str], yes: Block, no: Block) -> list[str]:
+        """Values of one of two blocks, each a function that writes its block and returns its values."""
         labels = self.label("yes"), self.label("no"), self.label("end")
         self.run(f"br i1 {condition}, label %{labels[0]}, label %{labels[1]}")
         sides = []
         for label, side in zip(labels, (yes, no), strict=False):
             self.start(label)
-            values = next(side)
+            values = side()
             sides.append((values, self.block))
             self.run(f"br label %{labels[2]}")
         self.start(labels[2])

@@ -117,9 +117,7 @@ def make_space(members: Iterable[tuple[Form, Need]], target: Target, reach: int 
     """
     known = list(members)
     pitch = max(f.width + max(n.left, n.right) for f, n in known)
-    floats = max(
-        (f.height - 1) * pitch + f.width + max(n.below * pitch + n.right, n.above * pitch + n.left) for f, n in known
-    )
+    floats = max((f.height - 1) * pitch + f.width + max(n.below * pitch + n.right, n.above * pitch + n.left) for f, n in known)
     vectors = -(-floats // target.width)
     length = _tile(vectors, target)
     tiles = -(-vectors // length)

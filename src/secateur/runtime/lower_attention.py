@@ -99,24 +99,13 @@ def _constant(reader: _Reader, node: Any, known: dict[fx.Node, Any]) -> Any:
         return size if isinstance(size, int) else 1
     if isinstance(node.meta.get("val"), Tensor) and str(node.target).rsplit(".", 2)[-2:][0].endswith("_"):
         raise _DependsOnInput
-    args = fx.map_arg(node.args, lambda n: _Held(_constant(reader, n, known)))
-    kwargs = fx.map_arg(dict(node.kwargs), lambda n: _Held(_constant(reader, n, known)))
-    known[node] = node.target(*_open_up(args), **_open_up(kwargs))  # type: ignore[operator]
+
+    def value(x: Any) -> Any:
+        if isinstance(x, fx.Node):
+            return _constant(reader, x, known)
+        if isinstance(x, list | tuple):
+            return [value(y) for y in x]
+        return x
+
+    known[node] = node.target(*value(node.args), **{k: value(v) for k, v in node.kwargs.items()})  # type: ignore[operator]
     return known[node]
-
-
-class _Held:
-    """A value on its way through ``map_arg``, which would look into it."""
-
-    def __init__(self, value: Any) -> None:
-        self.value = value
-
-
-def _open_up(x: Any) -> Any:
-    if isinstance(x, _Held):
-        return x.value
-    if isinstance(x, list | tuple):
-        return type(x)(map(_open_up, x)) if type(x) in (list, tuple) else [_open_up(y) for y in x]
-    if isinstance(x, dict):
-        return {k: _open_up(v) for k, v in x.items()}
-    return x

@@ -172,7 +172,9 @@ class Plan:
     table: NDArray[np.int64]
 
 
-def lay_out(segment: Segment, forms: dict[str, Form], batch: int, target: Target, build: Callable[[Layout, Op], list[Step]]) -> Plan:
+def lay_out(
+    segment: Segment, forms: dict[str, Form], batch: int, target: Target, build: Callable[[Layout, Op], list[Step]]
+) -> Plan:
     """Lay a segment out and build its steps."""
     layout = Layout(segment, forms, batch, target)
     steps = [s for op in layout.ops for s in build(layout, op)]

@@ -111,14 +111,23 @@ class _Reader:
         written = str(getattr(node.target, "_opname", "")).endswith("_") and node.target is not operator.getitem
         if written and isinstance(node.args[0], fx.Node):
             self._written(node, node.args[0])
-        args, kwargs = fx.map_arg((node.args, dict(node.kwargs)), lambda n: Ref(self.name(n)))
-        args, kwargs = _plain(args), _plain(kwargs)
+        args, kwargs = self._plain(node.args), self._plain(node.kwargs)
         form = self.form(node)
         settings = {"target": name_of(node.target), "args": args, "kwargs": kwargs}
         inputs = tuple(dict.fromkeys(references((args, kwargs))))
         self.ops.append(Op("torch", node.name, inputs, form, settings, label=node.name, why=why))
         if form:
             self.forms[node.name] = form
+
+    def _plain(self, x: Any) -> Any:
+        """Arguments as lists, dicts and values that a file can hold, values of the graph by name."""
+        if isinstance(x, fx.Node):
+            return Ref(self.name(x))
+        if isinstance(x, list | tuple):
+            return [self._plain(y) for y in x]
+        if isinstance(x, dict):
+            return {k: self._plain(v) for k, v in x.items()}
+        return x
 
     def _written(self, node: fx.Node, into: fx.Node) -> None:
         source = into
@@ -130,12 +139,3 @@ class _Reader:
                 "input, parameter or view: use the operation without an underscore there"
             )
         self.now[into.name] = node.name
-
-
-def _plain(x: Any) -> Any:
-    """Arguments as lists, dicts and values that a file can hold."""
-    if isinstance(x, list | tuple):
-        return [_plain(y) for y in x]
-    if isinstance(x, dict):
-        return {k: _plain(y) for k, y in x.items()}
-    return x

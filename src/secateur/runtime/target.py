@@ -61,7 +61,9 @@ def host(name: str | None = None) -> Target:
     if wanted not in able:
         raise ModelError(f"this machine ({cpu}) cannot run {wanted or 'any'} kernels; it can run: {', '.join(able) or 'none'}")
     base = TARGETS[wanted]
-    listed = ",".join(f"{'+' if on and not (wanted == 'avx2' and f.startswith('avx512')) else '-'}{f}" for f, on in features.items())
+    listed = ",".join(
+        f"{'+' if on and not (wanted == 'avx2' and f.startswith('avx512')) else '-'}{f}" for f, on in features.items()
+    )
     return Target(base.name, base.width, base.registers, triple, cpu, f"{listed},-prefer-256-bit", base.pause)
 
 

@@ -61,11 +61,10 @@ def _best(plan: Plan, op: Op, threads: int, workspace: Workspace) -> tuple[Choic
     best = min(ways, key=lambda c: times[c])
     sparsity = 1 - np.count_nonzero(matrix(op)) / max(matrix(op).size, 1)
     others = [c for c in ways if c.dense != best.dense]
-    kind = lambda c: "dense" if c.dense else "sparse"  # noqa: E731
     if not others:
-        return best, f"at {sparsity:.0%} sparsity {kind(best)} without a trial"
+        return best, f"at {sparsity:.0%} sparsity {_kind(best)} without a trial"
     other = min(others, key=lambda c: times[c])
-    return best, f"{1e3 * times[best]:.2f} ms; {kind(other)} took {1e3 * times[other]:.2f} ms"
+    return best, f"{1e3 * times[best]:.2f} ms; {_kind(other)} took {1e3 * times[other]:.2f} ms"
 
 
 def _clock(step: Step, workspace: Workspace) -> float:
@@ -79,6 +78,10 @@ def _clock(step: Step, workspace: Workspace) -> float:
         if spent > 0.02:
             break
     return best
+
+
+def _kind(choice: Choice) -> str:
+    return "dense" if choice.dense else "sparse"
 
 
 def timed(plan: Plan) -> list[Layer]:
@@ -109,7 +112,18 @@ def _key(plan: Plan, op: Op, threads: int) -> str:
     w, layout = matrix(op), plan.layout
     places = [(p.space, p.panels) for p in (layout.places[n] for n in (*op.inputs, op.name))]
     settings = {k: v for k, v in op.settings.items() if k != "range"}
-    text = repr((layout.cpu, layout.target.width, w.shape, np.count_nonzero(w), [str(c) for c in candidates(layout, op, threads)], places, settings, threads))
+    text = repr(
+        (
+            layout.cpu,
+            layout.target.width,
+            w.shape,
+            np.count_nonzero(w),
+            [str(c) for c in candidates(layout, op, threads)],
+            places,
+            settings,
+            threads,
+        )
+    )
     return hashlib.sha256(text.encode()).hexdigest() + "-choice"
 
 
@@ -124,4 +138,3 @@ def _kept(key: str) -> tuple[Choice, str] | None:
         return None
     r, b, t, blocks, chunks, dense, by_chunk, why = json.loads(data)
     return Choice(Shape(r, b, t), blocks, chunks, dense, by_chunk), why
-

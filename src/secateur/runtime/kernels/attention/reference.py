@@ -20,6 +20,6 @@ def attention(settings: dict[str, Any], tensors: dict[str, Tensor], q: Tensor, k
         tensor([[[0.5000],
                  [0.5000]]])
     """
-    heads = settings["heads"]
-    q, k, v = (x.unflatten(2, (heads, -1)).transpose(1, 2) for x in (q, k, v))
+    split = (*q.shape[:2], settings["heads"], -1)
+    q, k, v = (x.reshape(split).transpose(1, 2) for x in (q, k, v))
     return F.scaled_dot_product_attention(q, k, v, scale=settings["scale"]).transpose(1, 2).flatten(2)

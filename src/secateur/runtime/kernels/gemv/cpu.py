@@ -18,7 +18,7 @@ def module(target: Target) -> str:
     f = Function("void @gemv(ptr %job, ptr %workspace, i64 %task)")
     a = f.fields("%job", FIELDS)
     x, first = f.at("%workspace", a["x"]), f.let(f"mul i64 %task, {n * w}")
-    weight = f.at(a["weight"], f.let(f"mul i64 {f.let(f'mul i64 %task, ' + a['inputs'])}, {n * w}"), "float")
+    weight = f.at(a["weight"], f.let(f"mul i64 {f.let('mul i64 %task, ' + a['inputs'])}, {n * w}"), "float")
     bias = f.at(a["bias"], first, "float")
     sums = [(v, f.load(v, bias, t)) for t in range(n)]
     with f.loop(0, a["inputs"], carry=sums) as k:
@@ -37,10 +37,10 @@ def module(target: Target) -> str:
     with f.loop(first, end) as i:
         value = f.load("float", room, f.let(f"sub i64 {i.index}, {first}"))
 
-        def added(at: str = i.index, value: str = value):  # type: ignore[no-untyped-def]
-            yield [f.let(f"fadd float {value}, {f.load('float', residual, at)}")]
+        def added(at: str = i.index, value: str = value) -> list[str]:
+            return [f.let(f"fadd float {value}, {f.load('float', residual, at)}")]
 
-        value = f.choose(none, ["float"], iter([[value]]), added())[0]
+        value = f.choose(none, ["float"], lambda value=value: [value], added)[0]  # type: ignore[misc]
         f.store("float", f.clamp("float", value, low, high), y, i.index)
     f.run("ret void")
     return "\n".join([declare(target), f.text()])

@@ -19,7 +19,8 @@ def layer_norm(layout: Layout, op: Op) -> list[Step]:
     weight, bias, mask = aligned(op.tensors["weight"].numpy()), aligned(op.tensors["bias"].numpy()), layout.mask(op.name)
     job = make_job(
         FIELDS,
-        x=source.start, x_tile=source.tile_step, x_row=source.row_step, y=place.start, y_tile=place.tile_step, y_row=place.row_step,
+        x=source.start, x_tile=source.tile_step, x_row=source.row_step,
+        y=place.start, y_tile=place.tile_step, y_row=place.row_step,
         parts=parts, channels=place.form.channels, inverse=as_bits(1 / place.form.channels), eps=as_bits(op.settings["eps"]),
         weight=weight, bias=bias, mask=mask,
     )  # fmt: skip

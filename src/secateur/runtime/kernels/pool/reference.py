@@ -15,7 +15,8 @@ def max_pool(settings: dict[str, Any], tensors: dict[str, Tensor], x: Tensor) ->
 
     Example:
         >>> import torch
-        >>> max_pool({"kernel": (1, 2), "stride": (1, 1), "padding": (0, 0), "dilation": (1, 1)}, {}, torch.tensor([[[[1.0, 3.0, 2.0]]]]))
+        >>> how = {"kernel": (1, 2), "stride": (1, 1), "padding": (0, 0), "dilation": (1, 1)}
+        >>> max_pool(how, {}, torch.tensor([[[[1.0, 3.0, 2.0]]]]))
         tensor([[[[3., 3.]]]])
     """
     s = settings

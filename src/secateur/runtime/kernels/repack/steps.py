@@ -19,7 +19,14 @@ def bring(layout: Layout, op: Op) -> list[Step]:
     assert op.form is not None
     form, place = _one_row(op.form), layout.places[op.name]
     plane, row, pixel = _outside(form)
-    inside = {"y": place.start, "y_slot": -1, "y_example": 0, "y_plane": place.row_step, "y_row": 4 * place.space.pitch, "y_step": 4}
+    inside = {
+        "y": place.start,
+        "y_slot": -1,
+        "y_example": 0,
+        "y_plane": place.row_step,
+        "y_row": 4 * place.space.pitch,
+        "y_step": 4,
+    }
     padded = place.space.plane != op.form.height * op.form.width
     return [
         _step(

@@ -2,8 +2,8 @@
 
 A control block is shared by the caller and its helpers::
 
-    word 0   turn << 32 | next task       8   tasks of this turn      16  function    17  job
-    18  workspace    19  bytes from one thread's workspace to the next's              24  tasks done      32  open      33  last helper
+    word  0  turn << 32 | next task     16  function     18  workspace                              24  tasks done
+    word  8  tasks of this turn         17  job          19  bytes to the next thread's workspace   32  open   33  last helper
 
 Whoever changes word 0 from ``(turn, i)`` to ``(turn, i + 1)`` has task ``i``. The turn counts up with every step, so that a
 thread that slept through a step cannot take a task of a later one for its own: its exchange fails. What a turn says is
@@ -25,7 +25,9 @@ _SPINS = 256  # turns of a waiting loop before the processor is offered to other
 
 def module(target: Target) -> str:
     """IR of ``@run`` (one thread), ``@share`` (the caller of several) and ``@help`` (a helper)."""
-    declared = "declare void @llvm.x86.sse2.pause()" if target.triple.startswith("x86") else "declare void @llvm.aarch64.hint(i32)"
+    declared = (
+        "declare void @llvm.x86.sse2.pause()" if target.triple.startswith("x86") else "declare void @llvm.aarch64.hint(i32)"
+    )
     return "\n".join([declared, _run(), _example(), _work(), _turn(target), _share(), _help(target)])
 
 
@@ -114,9 +116,7 @@ def _turn(target: Target) -> str:
 
 def _share() -> str:
     """All steps for examples ``first`` to ``end``: ``together`` examples at a time, the rest one by one, task by task."""
-    f = Function(
-        "void @share(ptr %control, ptr %program, ptr %workspace, i64 %stride, i64 %examples, i64 %apart, ptr %yield)"
-    )
+    f = Function("void @share(ptr %control, ptr %program, ptr %workspace, i64 %stride, i64 %examples, i64 %apart, ptr %yield)")
     with f.when(f.let("icmp sgt i64 %apart, 0")):
         f.run("call void @turn(ptr %control, ptr @example, ptr %program, i64 %apart, ptr %workspace, i64 %stride, ptr %yield)")
     steps, count = f.load("ptr", "%program", align=8), f.load("i64", "%program", 1, align=8)

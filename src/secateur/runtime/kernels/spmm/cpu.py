@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from ...ir import Function, fp, vector
 from ...target import Target
+from ..common import blank, declare
 
 __all__ = ["FIELDS", "Shape", "module"]
 
@@ -49,14 +50,13 @@ class Shape:
 
 def module(target: Target, shape: Shape) -> str:
     """IR of ``@spmm(job, workspace, task)``; a task is a tile of T vectors of pixels and a chunk of rows."""
-    v = vector(target.width)
-    declared = f"declare {v} @llvm.fma.v{target.width}f32({v}, {v}, {v})\ndeclare void @llvm.prefetch.p0(ptr, i32, i32, i32)"
-    return "\n".join([declared, _groups(target, shape), _task(target, shape)])
+    return "\n".join([declare(target), _groups(target, shape), _task(target, shape)])
 
 
 _GROUP_ARGS = (
     "i64 %begin, i64 %end, i1 %first, i1 %last, ptr noalias %ends, ptr noalias %bases, ptr noalias %rows, ptr noalias %values, "
-    "ptr noalias %deltas, ptr noalias %bias, ptr noalias %mask, ptr noalias %range, ptr %x, ptr %y, ptr %residual, i64 %y_row, i64 %r_row, i64 %count"
+    "ptr noalias %deltas, ptr noalias %bias, ptr noalias %mask, ptr noalias %range, ptr %x, ptr %y, ptr %residual, "
+    "i64 %y_row, i64 %r_row, i64 %count"
 )
 
 
@@ -125,7 +125,7 @@ class _Group:
         self.y = {k: f.at("%y", f.let(f"mul i64 {row}, %y_row")) for k, row in self.row.items()}
         self._ahead(f.at(rows, shape.rows, "i32"))
         kinds = [self.kind] * len(self.cells)
-        sums = f.choose("%first", kinds, self._fresh(kinds), self._left())
+        sums = f.choose("%first", kinds, lambda: self._fresh(kinds), self._left)
         self._store(self._steps(begin, end, pointers, sums), kinds)
 
     def _ahead(self, rows: str) -> None:
@@ -141,21 +141,21 @@ class _Group:
                     for at in range(0, 4 * self.width * self.shape.vectors, 64):
                         f.run(f"call void @llvm.prefetch.p0(ptr {f.at(line, at)}, i32 1, i32 3, i32 1)")
 
-    def _fresh(self, kinds: list[str]):  # type: ignore[no-untyped-def]
+    def _fresh(self, kinds: list[str]) -> list[str]:
         f = self.f
         bias = {k: f.splat(self.width, f.load("float", "%bias", row)) for k, row in self.row.items()}
         plain = [bias[r, b] for r, b, _ in self.cells]
         some = f.let("icmp ne ptr %residual, null")
 
-        def added():  # type: ignore[no-untyped-def]
+        def added() -> list[str]:
             base = {k: f.at("%residual", f.let(f"mul i64 {row}, %r_row")) for k, row in self.row.items()}
             old = [f.load(self.kind, base[r, b], t) for r, b, t in self.cells]
-            yield [f.let(f"fadd {self.kind} {x}, {y}") for x, y in zip(plain, old, strict=True)]
+            return [f.let(f"fadd {self.kind} {x}, {y}") for x, y in zip(plain, old, strict=True)]
 
-        yield f.choose(some, kinds, added(), iter([plain]))
+        return f.choose(some, kinds, added, lambda: plain)
 
-    def _left(self):  # type: ignore[no-untyped-def]
-        yield [self.f.load(self.kind, self.y[r, b], t) for r, b, t in self.cells]
+    def _left(self) -> list[str]:
+        return [self.f.load(self.kind, self.y[r, b], t) for r, b, t in self.cells]
 
     def _steps(self, begin: str, end: str, pointers: list[str], sums: list[str]) -> list[str]:
         f, shape = self.f, self.shape
@@ -180,26 +180,23 @@ class _Group:
         f = self.f
         masked = f.let("icmp ne ptr %mask, null")
 
-        def clamped():  # type: ignore[no-untyped-def]
+        def clamped() -> list[str]:
             low, high = (f.load("float", "%range", i) for i in range(2))
             floor = f.splat(self.width, low)
             above = [f.at_least(self.kind, s, floor) for s in sums]
             bounded = f.let(f"fcmp olt float {high}, {fp(math.inf)}")
-            inside = f.choose(bounded, kinds, capped(above, high), iter([above]))
-            yield f.choose(masked, kinds, blanked(inside), iter([inside]))
+            inside = f.choose(bounded, kinds, lambda: capped(above, high), lambda: above)
+            return f.choose(masked, kinds, lambda: blanked(inside), lambda: inside)
 
-        def capped(above: list[str], high: str):  # type: ignore[no-untyped-def]
+        def capped(above: list[str], high: str) -> list[str]:
             roof = f.splat(self.width, high)
-            yield [f.at_most(self.kind, s, roof) for s in above]
+            return [f.at_most(self.kind, s, roof) for s in above]
 
-        def blanked(inside: list[str]):  # type: ignore[no-untyped-def]
-            whole = vector(self.width, "i32")
-            masks = [f.load(whole, "%mask", t) for t in range(self.shape.vectors)]
-            bits = [f.let(f"bitcast {self.kind} {s} to {whole}") for s in inside]
-            kept = [f.let(f"and {whole} {s}, {masks[t]}") for s, (_, _, t) in zip(bits, self.cells, strict=True)]
-            yield [f.let(f"bitcast {whole} {s} to {self.kind}") for s in kept]
+        def blanked(inside: list[str]) -> list[str]:
+            masks = [f.load(vector(self.width, "i32"), "%mask", t) for t in range(self.shape.vectors)]
+            return [blank(f, self.width, s, masks[t]) for s, (_, _, t) in zip(inside, self.cells, strict=True)]
 
-        sums = f.choose("%last", kinds, clamped(), iter([sums]))
+        sums = f.choose("%last", kinds, clamped, lambda: sums)
         for k, there in self.there.items():
             with f.when(there):
                 for s, (r, b, t) in zip(sums, self.cells, strict=True):

@@ -46,7 +46,14 @@ class Packed:
 
 
 def pack(
-    weight: _Floats, offsets: _Ints, shape: Shape, *, bases: _Ints | None = None, chunks: int = 1, blocks: int = 1, dense: bool = False
+    weight: _Floats,
+    offsets: _Ints,
+    shape: Shape,
+    *,
+    bases: _Ints | None = None,
+    chunks: int = 1,
+    blocks: int = 1,
+    dense: bool = False,
 ) -> Packed:
     """Pack a matrix.
 
