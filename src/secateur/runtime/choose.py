@@ -36,6 +36,7 @@ _KERNELS: dict[str, Callable[[Layout, Op], list[Step]]] = {
     "attention": attention,
 }
 _DENSE_BELOW, _SPARSE_ABOVE = 0.3, 0.85  # outside these no measurement has gone the other way
+_NEAR = 192 << 10  # bytes of weights that stay in a core's own cache beside the pixels
 _BLOCK = 0.95  # share of a block's weights that must be there
 
 
@@ -100,7 +101,9 @@ def _dense(layout: Layout, op: Op, weight: NDArray[np.float32]) -> list[Choice]:
         if (s := Shape(1, b, t)).fits(target) and (op.settings["groups"] == 1 or each % b == 0) and b <= each
     ]
     shapes.sort(key=lambda s: -min(s.sums, 12 * target.registers // 16) / (s.height + s.vectors))
-    return [Choice(s, n, dense=True) for s in shapes[:2] for n in _column_blocks(op, space.tile)]
+    # All tiles of some rows before the next rows: weights come from memory once, and what tiles read stays in cache.
+    chunks = max(1, min(len(weight) // 16, -(-weight.nbytes // _NEAR)))
+    return [Choice(s, n, chunks, True, chunks > 1) for s in shapes[:2] for n in _column_blocks(op, space.tile)]
 
 
 def _height(weight: NDArray[np.float32], groups: int) -> int:

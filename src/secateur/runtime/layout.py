@@ -3,7 +3,7 @@
 Images that a stride-1 layer connects share a *space*: a pitch ``P`` (floats from one row of pixels to the next) and a plane of
 ``S`` floats. Pixel ``(r, c)`` has the flat index ``r·P + c``, so that a tap of a convolution is one number, ``dr·P + dc``. The
 gap between two rows is at once the right padding of one and the left padding of the next, and the rows below a plane are the
-padding above the next plane. ``S`` is a whole number of tiles.
+padding above the next plane. Tiles cover the pixels; the rest of a plane is zero from the start and nobody writes it.
 
 A value in *planes* is ``[channel][S]``; in *panels* it is ``[tile][channel][T vectors]``, whose tiles are read from one end to
 the other. Both are the same numbers in a job: bytes from tile to tile, bytes from channel to channel.
@@ -52,8 +52,9 @@ class Space:
     Attributes:
         pitch: floats from row to row.
         vectors: T, of a tile.
-        tiles: in a plane.
+        tiles: that cover all pixels; what lies behind them in a plane is padding.
         width: lanes of a vector.
+        plane: floats from plane to plane.
         guard: floats that are read before the first and after the last plane.
     """
 
@@ -61,6 +62,7 @@ class Space:
     vectors: int
     tiles: int
     width: int
+    plane: int
     guard: int
 
     @property
@@ -68,14 +70,9 @@ class Space:
         """Floats of a tile."""
         return self.vectors * self.width
 
-    @property
-    def plane(self) -> int:
-        """Floats of a plane."""
-        return self.tiles * self.tile
-
     def mask(self, height: int, width: int) -> NDArray[np.int32]:
-        """-1 where a pixel is, 0 in the padding, ``[plane]``."""
-        flat = np.arange(self.plane)
+        """-1 where a pixel is, 0 in the padding, ``[tiles · tile]``."""
+        flat = np.arange(self.tiles * self.tile)
         inside = (flat // self.pitch < height) & (flat % self.pitch < width)
         return np.where(inside, -1, 0).astype(np.int32)
 
@@ -118,14 +115,14 @@ def make_space(members: Iterable[tuple[Form, Need]], target: Target, reach: int 
     known = list(members)
     pitch = max(f.width + max(n.left, n.right) for f, n in known)
     floats = max((f.height - 1) * pitch + f.width + max(n.below * pitch + n.right, n.above * pitch + n.left) for f, n in known)
-    vectors = -(-floats // target.width)
+    vectors = max(-(-((f.height - 1) * pitch + f.width) // target.width) for f, _ in known)
     length = _tile(vectors, target)
     tiles = -(-vectors // length)
-    line = 64 // (4 * target.width) or 1
-    while tiles > 8 and math.gcd(-(-tiles * length // line), 64) > 4:  # else the planes meet in few sets of the cache
-        tiles += 1
+    plane = max(tiles * length, -(-floats // target.width))
+    while plane * target.width * 4 > 2048 and math.gcd(plane * target.width * 4 // 64, 64) > 2:
+        plane += 1  # else the planes meet in few sets of the cache
     guard = (reach + 1) * pitch + 64
-    return Space(pitch, length, tiles, target.width, -(-guard // 16) * 16)
+    return Space(pitch, length, tiles, target.width, plane * target.width, -(-guard // 16) * 16)
 
 
 def _tile(vectors: int, target: Target) -> int:

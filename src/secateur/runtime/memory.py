@@ -1,7 +1,7 @@
 """Which values share memory: buffers of one space are used again once nobody reads what is in them.
 
-A buffer is only ever lent to values of the same space and the same filling, so that the guards around it, which no kernel
-writes, hold that filling for good.
+A buffer is only ever lent to values of the same space, order and filling, so that the guards around it and what lies behind the
+tiles of its planes, which no kernel writes, hold that filling for good.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ __all__ = ["Memory"]
 @dataclass
 class _Buffer:
     space: Space
+    panels: bool
     fill: float
     channels: int
     free: bool = False
@@ -33,11 +34,11 @@ class Memory:
         self._header = header
         self._buffers: list[_Buffer] = []
 
-    def take(self, space: Space, channels: int, fill: float = 0.0) -> int:
+    def take(self, space: Space, panels: bool, channels: int, fill: float = 0.0) -> int:
         """A buffer for some channels: a free one, the largest, or a new one."""
-        able = [i for i, b in enumerate(self._buffers) if b.free and b.space == space and b.fill == fill]
+        able = [i for i, b in enumerate(self._buffers) if b.free and (b.space, b.panels, b.fill) == (space, panels, fill)]
         if not able:
-            self._buffers.append(_Buffer(space, fill, channels))
+            self._buffers.append(_Buffer(space, panels, fill, channels))
             return len(self._buffers) - 1
         best = max(able, key=lambda i: self._buffers[i].channels)
         found = self._buffers[best]

@@ -135,7 +135,7 @@ class Layout:
                 if old and last[old] == i and old != op.inputs[0] and panels[old] == panels[op.name]:
                     buffers[op.name] = buffers.pop(old)
                 else:
-                    buffers[op.name] = memory.take(space, form.channels, op.settings.get("fill", 0.0))
+                    buffers[op.name] = memory.take(space, panels[op.name], form.channels, op.settings.get("fill", 0.0))
                 self._late[op.name] = _placed(buffers[op.name], space, form, panels[op.name])
             for name in op.inputs:
                 if last[name] == i and name in buffers:
