@@ -79,12 +79,15 @@ def candidates(layout: Layout, op: Op, threads: int = 1) -> list[Choice]:
 def _sparse(layout: Layout, op: Op, weight: NDArray[np.float32]) -> list[Choice]:
     target, space = layout.target, layout.places[op.name].space
     height = _height(weight, op.settings["groups"])
-    shapes = [
-        Shape(r, height, t)
+    heights = [h for h in (8, 4, 2, 1) if height % h == 0 and h * 4 > height]  # a block may be cut in two
+    able = [
+        s
         for t in _parts(space.vectors)
-        for r in ((1, 2, 4, 8) if height == 1 else (1,))
-        if Shape(r, height, t).fits(target) and (Shape(r, height, t).sums >= 6 or t == space.vectors)
+        for h in heights
+        for r in ((1, 2, 4, 8) if h == 1 else (1, 2))
+        if (s := Shape(r, h, t)).fits(target)
     ]
+    shapes = [s for s in able if s.sums >= 6] or able
     shapes.sort(key=lambda s: (abs(s.sums - (target.registers - 4)), s.rows))
     return [Choice(s, n) for s in shapes[:3] for n in _column_blocks(op, space.tile)]
 
@@ -114,7 +117,7 @@ def _height(weight: NDArray[np.float32], groups: int) -> int:
         if groups == 1 and len(weight) % b == 0 and total:
             blocks = alive.reshape(len(weight) // b, b, -1).any(1).sum()
             if total >= _BLOCK * b * blocks and total < weight.size:
-                return b if b < 8 else 4
+                return b
     return 1
 
 

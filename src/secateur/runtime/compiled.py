@@ -117,6 +117,10 @@ class Compiled:
             self._plans[key] = lay_out(part, self.graph.forms, key[1], self.target, build_one)
         return self._plans[key]
 
+    def segments(self) -> list[tuple[int, Segment]]:
+        """The parts that kernels do, with their numbers."""
+        return [(i, p) for i, p in enumerate(self._parts) if isinstance(p, Segment) and not p.light]
+
     def tune(self, seconds: float, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Choose every layer's kernel by measurement, for the batch size of these inputs and the present number of threads.
 
@@ -129,11 +133,10 @@ class Compiled:
             return
         _, batch = self._inputs(args, kwargs)
         end = time.perf_counter() + seconds
-        for i, part in enumerate(self._parts):
-            if isinstance(part, Segment) and not part.light:
-                plan = self.plan(i, part, batch, self._threads)
-                found = tune(plan, self._threads, end - time.perf_counter())
-                self.picks.update({(n, batch if part.matrix else 1, self._threads): p for n, p in found.items()})
+        for i, part in self.segments():
+            plan = self.plan(i, part, batch, self._threads)
+            found = tune(plan, self._threads, end - time.perf_counter())
+            self.picks.update({(n, batch if part.matrix else 1, self._threads): p for n, p in found.items()})
         self._plans.clear()
         self._free.clear()
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,7 +21,12 @@ from .pool import run_one
 from .report import Layer
 from .workspace import Workspace
 
-__all__ = ["timed", "tune"]
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from .compiled import Compiled
+
+__all__ = ["alone", "timed", "tune"]
 
 _ROUNDS = 5
 _SLOWER = 1.3  # a candidate that is so much slower in its first run is not run again
@@ -95,6 +102,18 @@ def timed(plan: Plan) -> list[Layer]:
         layout = f"{'panels' if place.panels else 'planes'} of {place.space.tiles} tiles of {place.space.vectors} vectors"
         found.append(Layer(op.label or op.name, steps[0].kernel, layout, steps[0].sparsity, took, steps[0].why))
     return found
+
+
+def alone(fast: Compiled, x: Tensor) -> Callable[[], None]:
+    """The one layer with weights of a compiled model as a call of its own, on values that already lie as kernels read them.
+
+    Args:
+        fast: a compiled model.
+        x: its input.
+    """
+    plan = next(fast.plan(i, p, len(x), fast.threads) for i, p in fast.segments())
+    step, workspace = next(s for s in plan.steps if s.sparsity is not None), _scratch(plan)
+    return lambda: run_one(step, workspace)
 
 
 def _scratch(plan: Plan) -> Workspace:
