@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .evaluate.measure import measure
     from .graph.explain import explain
     from .pipeline import Pipeline
+    from .runtime.compile import compile
     from .sharer import Sharer
 
 try:
@@ -45,6 +46,7 @@ __all__ = [
     "Share",
     "Sharer",
     "Sparsity",
+    "compile",
     "compress",
     "explain",
     "load",
@@ -59,6 +61,7 @@ _LAZY = {
     "Pipeline": ".pipeline",
     "Share": ".codec.quantise",
     "Sharer": ".sharer",
+    "compile": ".runtime.compile",
     "compress": ".codec",
     "explain": ".graph.explain",
     "load": ".codec",

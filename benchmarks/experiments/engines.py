@@ -1,0 +1,162 @@
+"""Peers that run a model on a CPU, and models with the zeros that compile is measured on."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from common import RESULTS
+from torch import Tensor, nn
+
+import secateur as sc
+
+Call = Callable[[], Any]
+
+
+def export(model: nn.Module, x: Tensor, folder: Path, name: str) -> Path:
+    """The dense model as ONNX, once."""
+    path = folder / f"{name}.onnx"
+    if not path.exists():
+        torch.onnx.export(model.eval(), (x,), path, dynamo=True, verbose=False)
+    return path
+
+
+def onnxruntime_call(path: Path, x: Tensor, threads: int) -> Call:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    feed = {session.get_inputs()[0].name: x.numpy()}
+    return lambda: session.run(None, feed)
+
+
+def openvino_call(path: Path, x: Tensor, threads: int) -> Call:
+    import openvino
+
+    core = openvino.Core()
+    settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32"}
+    model = core.read_model(path)
+    model.reshape(list(x.shape))
+    request = core.compile_model(model, "CPU", settings).create_infer_request()
+    feed = {0: x.numpy()}
+    return lambda: request.infer(feed, share_inputs=True, share_outputs=True)
+
+
+def peers(model: nn.Module, x: Tensor, threads: int, folder: Path, name: str) -> dict[str, Call]:
+    """Both dense engines on the same model."""
+    path = export(model, x, folder, name)
+    return {"onnxruntime": onnxruntime_call(path, x, threads), "openvino": openvino_call(path, x, threads)}
+
+
+@torch.no_grad()
+def mask_(model: nn.Module, sparsity: float, block: int = 1) -> nn.Module:
+    """Zero the smallest weights of every layer but the first convolution and depthwise ones; ``block`` rows at a time."""
+    layers = [m for m in model.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+    first = next((m for m in layers if isinstance(m, nn.Conv2d)), None)
+    for m in layers:
+        rows = m.weight.shape[0]
+        if m is first or (isinstance(m, nn.Conv2d) and m.groups > 1) or rows % block:
+            continue
+        score = m.weight.abs().view(rows // block, block, -1).sum(1)
+        gone = int(sparsity * score.numel())
+        if gone:
+            keep = score > score.flatten().kthvalue(gone).values
+            m.weight.mul_(keep.repeat_interleave(block, 0).view_as(m.weight))
+    return model
+
+
+def settled(model: nn.Module, shape: tuple[int, ...], batches: int = 2) -> nn.Module:
+    """Batch norms with statistics, so that activations are neither dead nor endless."""
+    model.train()
+    with torch.no_grad():
+        for _ in range(batches):
+            model(torch.randn(shape))
+    return model.eval()
+
+
+def turns(calls: dict[str, Call], seconds: float, burst: int = 4) -> dict[str, dict[str, float]]:
+    """Milliseconds of calls that take turns, each a few times in a row, the first of which is not counted: its caches are cold.
+
+    Args:
+        calls: by name.
+        seconds: of all together.
+        burst: calls in a row.
+    """
+    times: dict[str, list[float]] = {n: [] for n in calls}
+    with torch.inference_mode():
+        end = time.perf_counter() + seconds
+        rounds = 0
+        while rounds < 5 or time.perf_counter() < end:
+            for name, call in calls.items():
+                call()
+                for _ in range(burst - 1):
+                    start = time.perf_counter()
+                    call()
+                    times[name].append(1e3 * (time.perf_counter() - start))
+            rounds += 1
+    return {
+        n: {"median": statistics.median(t), "p10": statistics.quantiles(t, n=10)[0], "calls": len(t)} for n, t in times.items()
+    }
+
+
+def against(
+    ours: dict[str, nn.Module],
+    dense: nn.Module,
+    x: Tensor,
+    threads: int,
+    folder: Path,
+    name: str,
+    seconds: float,
+    tries: float = 10.0,
+    burst: int = 4,
+) -> dict[str, Any]:
+    """Dense peers and compiled models in turns: times, and how many times faster than the best peer each is.
+
+    Args:
+        ours: models to compile, by name.
+        dense: what the peers run.
+        x: the input.
+        threads: for everybody.
+        folder: for ONNX files.
+        name: of the workload.
+        seconds: of timing in all.
+        tries: budget of compile for each.
+        burst: calls in a row.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    calls = peers(dense, x, threads, folder, name)
+    compiled = {n: sc.compile(m, x, threads=threads, seconds=tries) for n, m in ours.items()}
+    calls |= {n: lambda c=c: c(x) for n, c in compiled.items()}
+    found = turns(calls, seconds, burst)
+    torch.set_num_threads(before)
+    best = {q: min(found[n][q] for n in ("onnxruntime", "openvino")) for q in ("median", "p10")}
+    return {
+        "ms": found,
+        "times_faster_than_the_best_peer": {n: best["median"] / found[n]["median"] for n in compiled},
+        "times_faster_by_the_tenth_percentiles": {n: best["p10"] / found[n]["p10"] for n in compiled},
+        "bytes_a_nonzero": {n: c.report.nbytes / c.report.nonzeros for n, c in compiled.items() if c.report},
+        "differs_from_eager_by": {n: c.report.error for n, c in compiled.items() if c.report},
+    }
+
+
+def merge(name: str, rows: dict[str, Any]) -> dict[str, Any]:
+    """Rows of an earlier part of the same experiment, with these added: each part is short enough for a quiet machine."""
+    path = RESULTS / f"{name}.json"
+    before = json.loads(path.read_text())["figures"] if path.exists() else {}
+    return {**before, **rows}
+
+
+SETTINGS = {
+    "peers": "onnxruntime and openvino, dense, float32, the same network without its zeros",
+    "masks": "magnitude, the same share of every layer's weights; first convolution and depthwise layers dense; random weights",
+    "timing": "in turns, a few calls in a row, the first of which is not counted; medians and tenth percentiles of all others",
+    "machine": "shared with other work: medians suffer from it, tenth percentiles less",
+    "seed": 0,
+}

@@ -1,0 +1,135 @@
+"""Which kernel does an operation, and why: the one place that chooses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .graph import Op
+from .kernels.attention.steps import attention
+from .kernels.gemv.steps import gemv
+from .kernels.layer_norm.steps import layer_norm
+from .kernels.mean.steps import mean
+from .kernels.pointwise.steps import concat, pointwise
+from .kernels.pool.steps import pool
+from .kernels.repack.steps import bring, phases, take
+from .kernels.spmm.cpu import Shape
+from .kernels.spmm.steps import Choice, matrix, spmm
+from .plan import Layout, Step
+
+__all__ = ["build", "candidates", "layer"]
+
+_KERNELS: dict[str, Callable[[Layout, Op], list[Step]]] = {
+    "import": bring,
+    "export": take,
+    "phases": phases,
+    "max_pool": pool,
+    "avg_pool": pool,
+    "mean": mean,
+    "add": pointwise,
+    "clamp": pointwise,
+    "activation": pointwise,
+    "concat": concat,
+    "layer_norm": layer_norm,
+    "attention": attention,
+}
+_DENSE_BELOW, _SPARSE_ABOVE = 0.3, 0.85  # outside these no measurement has gone the other way
+_NEAR = 192 << 10  # bytes of weights that stay in a core's own cache beside the pixels
+_BLOCK = 0.95  # share of a block's weights that must be there
+
+
+def build(layout: Layout, op: Op, pick: tuple[Choice, str] | None, threads: int = 1) -> list[Step]:
+    """The steps for an operation.
+
+    Args:
+        layout: where its values lie.
+        op: what to do.
+        pick: a choice already made, with its reason.
+        threads: that will share the work.
+    """
+    if op.kind != "conv":
+        return _KERNELS[op.kind](layout, op)
+    choice, why = pick or (candidates(layout, op, threads)[0], "by rule")
+    return layer(layout, op, choice, why)
+
+
+def layer(layout: Layout, op: Op, choice: Choice, why: str = "") -> list[Step]:
+    """The steps of a layer with weights, as chosen."""
+    if choice.dense and layout.target.width == 1:
+        return gemv(layout, op, why)
+    return spmm(layout, op, choice, why)
+
+
+def candidates(layout: Layout, op: Op, threads: int = 1) -> list[Choice]:
+    """Ways to compute a layer, the likeliest first."""
+    weight, space = matrix(op), layout.places[op.name].space
+    sparsity = 1 - np.count_nonzero(weight) / max(weight.size, 1)
+    sparse, dense = _sparse(layout, op, weight), _dense(layout, op, weight)
+    found = (
+        dense if sparsity < _DENSE_BELOW and dense else
+        sparse if sparsity > _SPARSE_ABOVE or not dense else
+        [*sparse, *dense] if sparsity > 0.6 else [*dense, *sparse]
+    )  # fmt: skip
+    chunks = 1 if threads == 1 else max(1, min(len(weight) // 8, -(-4 * threads // space.tiles)))
+    return [Choice(c.shape, c.blocks, max(c.chunks, chunks), c.dense, c.by_chunk) for c in found]
+
+
+def _sparse(layout: Layout, op: Op, weight: NDArray[np.float32]) -> list[Choice]:
+    target, space = layout.target, layout.places[op.name].space
+    height = _height(weight, op.settings["groups"])
+    heights = [h for h in (8, 4, 2, 1) if height % h == 0 and h * 4 > height]  # a block may be cut in two
+    able = [
+        s
+        for t in _parts(space.vectors)
+        for h in heights
+        for r in ((1, 2, 4, 8) if h == 1 else (1, 2))
+        if (s := Shape(r, h, t)).fits(target)
+    ]
+    shapes = [s for s in able if s.sums >= 6] or able
+    shapes.sort(key=lambda s: (abs(s.sums - (target.registers - 4)), s.rows))
+    return [Choice(s, n) for s in shapes[:3] for n in _column_blocks(op, space.tile)]
+
+
+def _dense(layout: Layout, op: Op, weight: NDArray[np.float32]) -> list[Choice]:
+    target, space = layout.target, layout.places[op.name].space
+    if target.width == 1:
+        return [Choice(Shape(1, 1, 1), dense=True)]
+    each = len(weight) // op.settings["groups"]
+    shapes = [
+        s
+        for t in _parts(space.vectors)
+        for b in (12, 8, 6, 4, 3, 2)
+        if (s := Shape(1, b, t)).fits(target) and (op.settings["groups"] == 1 or each % b == 0) and b <= each
+    ]
+    shapes.sort(key=lambda s: -min(s.sums, 12 * target.registers // 16) / (s.height + s.vectors))
+    # All tiles of some rows before the next rows: weights come from memory once, and what tiles read stays in cache.
+    chunks = max(1, min(len(weight) // 16, -(-weight.nbytes // _NEAR)))
+    return [Choice(s, n, chunks, True, chunks > 1) for s in shapes[:2] for n in _column_blocks(op, space.tile)]
+
+
+def _height(weight: NDArray[np.float32], groups: int) -> int:
+    """The largest B for which the weights come in B×1 blocks."""
+    alive = weight != 0
+    total = int(alive.sum())
+    for b in (8, 4, 2):
+        if groups == 1 and len(weight) % b == 0 and total:
+            blocks = alive.reshape(len(weight) // b, b, -1).any(1).sum()
+            if total >= _BLOCK * b * blocks and total < weight.size:
+                return b
+    return 1
+
+
+def _parts(vectors: int) -> list[int]:
+    return [t for t in range(vectors, 0, -1) if vectors % t == 0]
+
+
+def _column_blocks(op: Op, tile: int) -> list[int]:
+    """Parts of the columns whose inputs take about 8 to 32 KB each."""
+    channels = op.tensors["weight"].shape[1]
+    wanted = [1, 2, 4, 8, 16, 32]
+    size = 4 * tile * channels * op.settings["phases"]
+    fit = [n for n in wanted if channels // n >= 8 and size / n > 6000]
+    likely = min(fit or [1], key=lambda n: abs(np.log2(size / n / 24000)))
+    return sorted(fit or [1], key=lambda n: abs(n - likely))[:3]

@@ -1,0 +1,88 @@
+"""Jobs for layers with weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...graph import Op
+from ...jit import addresses
+from ...job import make_job
+from ...plan import Layout, Step, aligned
+from .cpu import FIELDS, Shape, module
+from .pack import pack
+
+__all__ = ["Choice", "matrix", "spmm"]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How one layer is computed.
+
+    Attributes:
+        shape: what is unrolled.
+        blocks: parts of the columns.
+        chunks: parts of the rows that are tasks of their own.
+        dense: zeros are computed with.
+        by_chunk: tasks go through all tiles of a chunk before the next chunk.
+    """
+
+    shape: Shape
+    blocks: int = 1
+    chunks: int = 1
+    dense: bool = False
+    by_chunk: bool = False
+
+    def __str__(self) -> str:
+        s = self.shape
+        kind = "dense" if self.dense else "sparse" if s.height == 1 else f"{s.height}×1 blocks"
+        return f"{kind}, {s.rows}·{s.height}·{s.vectors} vectors" + (f", {self.blocks} column blocks" if self.blocks > 1 else "")
+
+
+def matrix(op: Op) -> NDArray[np.float32]:
+    """A layer's weights as a matrix, ``[outputs, inputs of a group · taps]``."""
+    weight = op.tensors["weight"].numpy()
+    return weight.reshape(len(weight), -1)
+
+
+def spmm(layout: Layout, op: Op, choice: Choice, why: str = "") -> list[Step]:
+    """One layer: convolution or linear, with bias, residual and clamp."""
+    source, place, weight = layout.places[op.inputs[0]], layout.places[op.name], matrix(op)
+    residual = layout.places[op.inputs[1]] if len(op.inputs) == 2 else None
+    offsets, bases = _offsets(layout, op)
+    packed = pack(
+        weight, offsets, choice.shape, bases=bases, chunks=choice.chunks, blocks=choice.blocks, dense=choice.dense
+    )  # fmt: skip
+    bias = aligned(np.append(op.tensors["bias"].numpy(), np.zeros(choice.shape.height, np.float32)))
+    limits = aligned(np.array(op.settings["range"], np.float32))
+    arrays = {n: aligned(getattr(packed, n)) for n in ("starts", "ends", "bases", "rows", "values", "deltas")}
+    mask = None if place.panels else layout.mask(op.name)
+    parts = place.space.vectors // choice.shape.vectors
+    tiles = place.space.tiles * parts
+    job = make_job(
+        FIELDS,
+        x=source.start, x_tile=source.tile_step, y=place.start, y_tile=place.tile_step, y_row=place.row_step,
+        residual=residual.start if residual else -1, r_tile=residual.tile_step if residual else 0,
+        r_row=residual.row_step if residual else 0, parts=parts, tiles=tiles, chunks=choice.chunks, blocks=choice.blocks,
+        by_chunk=choice.by_chunk, count=len(weight), bias=bias, mask=mask, range=limits, **arrays,
+    )  # fmt: skip
+    address = addresses(module(layout.target, choice.shape), layout.target, ("spmm",))["spmm"]
+    return [
+        Step(
+            op, str(choice), address, job, tiles * choice.chunks, [bias, limits, mask, arrays], why,
+            1 - packed.nonzeros / max(weight.size, 1), packed.nbytes,
+        )
+    ]  # fmt: skip
+
+
+def _offsets(layout: Layout, op: Op) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Floats from a tile's start to each column's input, and what each row adds to them."""
+    source, taps, phases = layout.places[op.inputs[0]], op.settings["taps"], op.settings["phases"]
+    row, pitch = source.row_step // 4, source.space.pitch
+    channels, outputs, groups = op.tensors["weight"].shape[1], len(op.tensors["weight"]), op.settings["groups"]
+    window = np.array([t.phase * row + t.down * pitch + t.right for t in taps], np.int64)
+    columns = np.arange(channels, dtype=np.int64)[:, None] * phases * row + window
+    group = np.arange(outputs, dtype=np.int64) // (outputs // groups)
+    return columns.ravel(), group * channels * phases * row

@@ -1,0 +1,182 @@
+"""A segment laid out for one batch size: which space every value is in, where it lies, and the steps that compute it."""
+
+from __future__ import annotations
+
+import dataclasses as dc
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .expand import expand, need_of
+from .graph import Form, Op
+from .kernels.common import HEADER
+from .layout import Need, Place, Space, make_space
+from .memory import Memory
+from .segments import Segment
+from .target import Target
+
+__all__ = ["Layout", "Plan", "Step", "lay_out"]
+
+_PLANES = {"phases", "export", "max_pool", "avg_pool", "concat"}  # take their first input in planes
+_TO_PLANES = {"import", "phases", "concat"}  # give planes
+
+
+@dataclass
+class Step:
+    """One call of a kernel for every task.
+
+    Attributes:
+        op: what it does.
+        kernel: the kernel's name, with what was chosen.
+        address: of the compiled function.
+        job: its 64-bit fields.
+        tasks: how many there are.
+        keep: arrays that the job points to.
+        why: why this kernel.
+        sparsity: fraction of weights that are zero; None without weights.
+        nbytes: of the packed weights.
+    """
+
+    op: Op
+    kernel: str
+    address: int
+    job: NDArray[np.int64]
+    tasks: int
+    keep: list[Any] = field(default_factory=list)
+    why: str = ""
+    sparsity: float | None = None
+    nbytes: int = 0
+
+
+class Layout:
+    """Spaces and places of a segment's values.
+
+    Attributes:
+        ops: the operations, expanded.
+        cpu: what kernels run on.
+        target: the same, with the width that kernels of pixels are written for.
+        places: of every value inside.
+        slots: word of the workspace's header for every value outside.
+        bytes: of a workspace.
+        fills: ranges of floats that hold something other than zero from the start, with it.
+    """
+
+    def __init__(self, segment: Segment, forms: dict[str, Form], batch: int, target: Target) -> None:
+        self.segment, self.cpu, self.batch = segment, target, batch
+        # one example of a matrix is one vector: its channels lie side by side and kernels take them one by one
+        self.target = dc.replace(target, width=1) if segment.matrix and batch == 1 else target
+        self.ops = expand(segment, forms, batch)
+        self.slots = {n: 1 + i for i, n in enumerate(dict.fromkeys([*segment.inputs, *(f"{n}/out" for n in segment.outputs)]))}
+        self._masks: dict[tuple[Space, int, int], NDArray[np.int32]] = {}
+        self._forms = {op.name: op.form for op in self.ops if op.form}
+        self.spaces = self._spaces()
+        self.places: dict[str, Place] = {}
+        memory = Memory(HEADER * 8)
+        self._allocate(memory)
+        self.bytes, self.fills = memory.finish()
+        self.places = {n: p(memory) for n, p in self._late.items()}
+
+    def mask(self, name: str) -> NDArray[np.int32]:
+        """-1 where a value has pixels."""
+        form, space = self._forms[name], self.spaces[name]
+        key = (space, form.height, form.width)
+        if key not in self._masks:
+            self._masks[key] = aligned(space.mask(form.height, form.width))
+        return self._masks[key]
+
+    def outside(self, name: str) -> Form:
+        """The sizes of one example outside, by the name of its slot."""
+        return self._forms[name]
+
+    def _spaces(self) -> dict[str, Space]:
+        groups = {n: {n} for n in self._forms}
+        needs = {n: Need() for n in self._forms}
+        reach = 0
+        for op in self.ops:
+            if op.kind in ("phases", "export", "mean", "import"):
+                continue
+            for name in () if op.settings.get("strided") else op.inputs:
+                joined = groups[name] | groups[op.name]
+                for n in joined:
+                    groups[n] = joined
+            needs[op.inputs[0]] |= need_of(op, self._forms[op.inputs[0]])
+            reach = max([reach, *(abs(t.down) for t in op.settings.get("taps", ()))])
+        made: dict[int, Space] = {}
+        for members in groups.values():
+            if id(members) not in made:
+                made[id(members)] = make_space([(self._forms[n], needs[n]) for n in sorted(members)], self.target, reach)
+        return {n: made[id(members)] for n, members in groups.items()}
+
+    def _panels(self) -> dict[str, bool]:
+        """Which values nobody needs in planes."""
+        panels = {op.name: not (op.kind in _TO_PLANES or op.settings.get("strided")) for op in self.ops}
+        for op in self.ops:
+            windowed = any((t.down, t.right) != (0, 0) for t in op.settings.get("taps", ()))
+            if op.inputs and (op.kind in _PLANES or windowed):
+                panels[op.inputs[0]] = False
+            if op.kind == "concat":
+                panels.update(dict.fromkeys(op.inputs, False))
+        return panels
+
+    def _allocate(self, memory: Memory) -> None:
+        """A buffer for every value, given back after its last use; a residual's becomes its sum's."""
+        panels, last = self._panels(), {n: i for i, op in enumerate(self.ops) for n in op.inputs}
+        self._late: dict[str, Callable[[Memory], Place]] = {}
+        buffers: dict[str, int] = {}
+        for i, op in enumerate(self.ops):
+            if op.form is None or op.kind == "export":
+                pass
+            else:
+                space, form = self.spaces[op.name], op.form
+                old = op.inputs[1] if op.kind == "conv" and len(op.inputs) == 2 else None
+                if old and last[old] == i and old != op.inputs[0] and panels[old] == panels[op.name]:
+                    buffers[op.name] = buffers.pop(old)
+                else:
+                    buffers[op.name] = memory.take(space, panels[op.name], form.channels, op.settings.get("fill", 0.0))
+                self._late[op.name] = _placed(buffers[op.name], space, form, panels[op.name])
+            for name in op.inputs:
+                if last[name] == i and name in buffers:
+                    memory.give(buffers.pop(name))
+            if op.form and op.kind != "export" and op.name not in last:
+                memory.give(buffers.pop(op.name))
+
+
+def _placed(buffer: int, space: Space, form: Form, panels: bool) -> Callable[[Memory], Place]:
+    return lambda memory: Place(space, form, panels, memory.start(buffer))
+
+
+def aligned(array: NDArray[Any]) -> NDArray[Any]:
+    """A copy that begins at a cache line."""
+    raw = np.zeros(array.nbytes + 64, np.uint8)
+    start = -raw.ctypes.data % 64
+    out = raw[start : start + array.nbytes].view(array.dtype).reshape(array.shape)
+    out[...] = array
+    return out
+
+
+@dataclass
+class Plan:
+    """A segment for one batch size, compiled.
+
+    Attributes:
+        layout: of its values.
+        steps: in order.
+        table: address, job and tasks of every step, as the run loop reads them.
+    """
+
+    layout: Layout
+    steps: list[Step]
+    table: NDArray[np.int64]
+
+
+def lay_out(
+    segment: Segment, forms: dict[str, Form], batch: int, target: Target, build: Callable[[Layout, Op], list[Step]]
+) -> Plan:
+    """Lay a segment out and build its steps."""
+    layout = Layout(segment, forms, batch, target)
+    steps = [s for op in layout.ops for s in build(layout, op)]
+    rows = [(s.address, s.job.ctypes.data, s.tasks) for s in steps]
+    return Plan(layout, steps, np.array(rows, np.int64).reshape(-1, 3))

@@ -1,0 +1,45 @@
+"""Every kernel's operation by torch: the oracle of the tests, and what runs where no kernel can."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .graph import Op
+from .kernels.attention.reference import attention
+from .kernels.layer_norm.reference import layer_norm
+from .kernels.mean.reference import mean
+from .kernels.pointwise.reference import activation, add, clamp, concat
+from .kernels.pool.reference import avg_pool, max_pool
+from .kernels.spmm.reference import conv
+from .segments import Segment
+
+__all__ = ["REFERENCES", "run_segment"]
+
+REFERENCES: dict[str, Any] = {
+    "activation": activation,
+    "add": add,
+    "attention": attention,
+    "avg_pool": avg_pool,
+    "clamp": clamp,
+    "concat": concat,
+    "conv": conv,
+    "layer_norm": layer_norm,
+    "max_pool": max_pool,
+    "mean": mean,
+}
+
+
+def run_op(op: Op, *inputs: Tensor) -> Tensor:
+    """One operation on tensors in the user's layout, in their precision."""
+    return REFERENCES[op.kind](op.settings, op.tensors, *inputs)  # type: ignore[no-any-return]
+
+
+def run_segment(segment: Segment, values: dict[str, Any]) -> None:
+    """A segment's operations; its outputs are added to the values."""
+    own = {n: values[n].to(torch.float32) for n in segment.inputs}
+    for op in segment.ops:
+        own[op.name] = run_op(op, *(own[n] for n in op.inputs))
+    values.update({n: own[n] for n in segment.outputs})
