@@ -22,8 +22,8 @@ FILES = sorted(SOURCE.rglob("*.py"))
 
 PUBLIC = [
     "Bytes", "Compression", "DataError", "DependencyError", "FormatError", "Latency", "Macs", "ModelError", "Params", "Pipeline",
-    "Pruner", "Recipe", "RecipeError", "RunError", "SecateurError", "Share", "Sharer", "Sparsity", "compile", "compress", "explain",
-    "load", "measure", "prune_", "reach", "save", "shrink_",
+    "Pruner", "Recipe", "RecipeError", "RunError", "SecateurError", "Share", "Sharer", "Sparsity", "compile", "compress",
+    "explain", "load", "measure", "prune_", "reach", "save", "shrink_",
 ]  # fmt: skip
 
 AXIS = set(AXES)
