@@ -163,7 +163,7 @@ def judge(path: Path, expected: dict[str, torch.Tensor], accident: bool) -> str:
         assert same or not accident, "silent garbage"
         found = "equal" if same else "another valid file"
     try:
-        if zlib.crc32(path.read_bytes()) % 3 == 0:
+        if zlib.crc32(path.read_bytes()) % 5 == 0:
             inspect_file(path)
     except FormatError as e:
         one_sentence(path, e)
@@ -188,7 +188,7 @@ def fuzz(files: int, seed: int, tell: bool = False) -> dict[str, Any]:
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         for i in range(files):
             base = rng.choice(bases)
-            hostile = attack(base, rng) if rng.random() < 0.3 else None
+            hostile = attack(base, rng) if rng.random() < 0.15 else None
             if hostile is None:
                 data = bytearray(base)
                 (flip(data, rng) if rng.random() < 0.5 else rearrange(data, rng.choice(bases), rng))
@@ -215,7 +215,7 @@ def main() -> None:
     from common import write
 
     parser = argparse.ArgumentParser()
-    parser.add_argument("--files", type=int, default=102_000)
+    parser.add_argument("--files", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     figures = fuzz(options.files, options.seed, tell=True)
