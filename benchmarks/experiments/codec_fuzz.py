@@ -188,7 +188,7 @@ def fuzz(files: int, seed: int, tell: bool = False) -> dict[str, Any]:
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         for i in range(files):
             base = rng.choice(bases)
-            hostile = attack(base, rng) if rng.random() < 0.15 else None
+            hostile = attack(base, rng) if rng.random() < 0.12 else None
             if hostile is None:
                 data = bytearray(base)
                 (flip(data, rng) if rng.random() < 0.5 else rearrange(data, rng.choice(bases), rng))
@@ -196,9 +196,12 @@ def fuzz(files: int, seed: int, tell: bool = False) -> dict[str, Any]:
             else:
                 accident = False
             path.write_bytes(hostile)
-            start = time.process_time()
+            start = time.perf_counter()
             found = judge(path, expected, accident)
-            slowest = max(slowest, time.process_time() - start)
+            if (seconds := time.perf_counter() - start) > slowest:  # again, since the machine may have been busy
+                start = time.perf_counter()
+                judge(path, expected, accident)
+                slowest = max(slowest, min(seconds, time.perf_counter() - start))
             counts[("accident" if accident else "attack") + ": " + found] += 1
             if tell and i % 2_000 == 1_999:
                 print(i + 1, dict(counts), f"{slowest:.2f} s", flush=True)

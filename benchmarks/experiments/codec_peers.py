@@ -1,8 +1,8 @@
 """Compressed files against general compressors and NNCodec, on the same LeNet-300-100 at 90 %, as it is and with shared weights.
 
 Every peer gets the same weights in the form that suits it best: the dense tensors, or bitmasks and values, with the values'
-bytes in planes. All is lossless; each is decoded and compared. zstandard and nncodec are looked for where ``--peers`` and
-``--nncodec`` say; neither is a dependency of this library.
+bytes in planes, or bitmasks, codebooks and numbers. All is lossless; each is decoded and compared. zstandard and nncodec are
+looked for where ``--peers`` and ``--nncodec`` say; neither is a dependency of this library.
 
     pip install --target peers --no-deps zstandard
     python -m venv other && other/bin/pip install nncodec
@@ -76,6 +76,19 @@ def sparse_bytes(state: dict[str, torch.Tensor]) -> bytes:
     return out
 
 
+def number_bytes(state: dict[str, torch.Tensor]) -> bytes:
+    """Bitmasks, codebooks and a byte for each number in them, of tensors that have one; the others as above."""
+    out = b""
+    for value in state.values():
+        bits, values = bitmask.pack(value)
+        book, number = torch.unique(values, return_inverse=True)
+        if len(book) > 256:
+            out += sparse_bytes({"": value})
+        else:
+            out += bits.numpy().tobytes() + book.numpy().tobytes() + number.to(torch.uint8).numpy().tobytes()
+    return out
+
+
 def zipped(raw: bytes) -> bytes:
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as z:
@@ -108,8 +121,9 @@ def general(peers: str | None) -> dict[str, tuple[Callable[[bytes], bytes], Call
 
 def theirs(state: dict[str, torch.Tensor], peers: str | None) -> dict[str, int]:
     sizes = {}
+    forms = {"dense": dense_bytes(state), "bitmask, byte planes": sparse_bytes(state), "bitmask, numbers": number_bytes(state)}
     for name, (pack, unpack) in general(peers).items():
-        for form, raw in (("dense", dense_bytes(state)), ("sparse, byte planes", sparse_bytes(state))):
+        for form, raw in forms.items():
             packed = pack(raw)
             assert unpack(packed) == raw
             sizes[f"{name} of {form}"] = len(packed)
