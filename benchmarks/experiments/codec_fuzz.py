@@ -33,9 +33,9 @@ class Bag(nn.Module):
     def __init__(self, fill: float | None = None) -> None:
         super().__init__()
         g = torch.Generator().manual_seed(0)
-        sparse = torch.randn(4, 32, generator=g) * (torch.rand(4, 32, generator=g) < 0.2)
+        sparse = torch.randn(3, 24, generator=g) * (torch.rand(3, 24, generator=g) < 0.2)
         tensors = {
-            "shared": (sparse * 2).round() / 2, "sparse": sparse, "dense": torch.randn(30, generator=g),
+            "shared": (sparse * 2).round() / 2, "sparse": sparse, "dense": torch.randn(9, generator=g),
             "half": sparse.bfloat16(), "flags": sparse != 0, "bytes": (sparse * 3).to(torch.int8),
             "steps": torch.tensor(3), "zeros": torch.zeros(50),
             "blocks": sparse.repeat_interleave(4, 0)[:, :8].repeat(1, 2),
@@ -163,7 +163,7 @@ def judge(path: Path, expected: dict[str, torch.Tensor], accident: bool) -> str:
         assert same or not accident, "silent garbage"
         found = "equal" if same else "another valid file"
     try:
-        if zlib.crc32(path.read_bytes()) % 3 == 0:
+        if zlib.crc32(path.read_bytes()) % 5 == 0:
             inspect_file(path)
     except FormatError as e:
         one_sentence(path, e)
@@ -188,7 +188,7 @@ def fuzz(files: int, seed: int, tell: bool = False) -> dict[str, Any]:
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         for i in range(files):
             base = rng.choice(bases)
-            hostile = attack(base, rng) if rng.random() < 0.4 else None
+            hostile = attack(base, rng) if rng.random() < 0.15 else None
             if hostile is None:
                 data = bytearray(base)
                 (flip(data, rng) if rng.random() < 0.5 else rearrange(data, rng.choice(bases), rng))
@@ -215,7 +215,7 @@ def main() -> None:
     from common import write
 
     parser = argparse.ArgumentParser()
-    parser.add_argument("--files", type=int, default=102_000)
+    parser.add_argument("--files", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     figures = fuzz(options.files, options.seed, tell=True)

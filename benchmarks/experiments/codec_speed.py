@@ -32,10 +32,10 @@ def weights(kind: str, rows: int, columns: int) -> Any:
 
     torch.manual_seed(SEED)
     found = torch.empty(rows, columns)
-    for i in range(0, rows, 100):  # no temporary of the size of all
-        w = torch.randn(100, columns)
+    for i in range(0, rows, 10):  # no temporary of the size of all
+        w = torch.randn(10, columns)
         kept = w.abs() > 1.645
-        found[i : i + 100] = ((w * 4).round() / 4 if kind == "shared" else w) * kept
+        found[i : i + 10] = ((w * 4).round() / 4 if kind == "shared" else w) * kept
     return found
 
 

@@ -275,7 +275,7 @@ def test_version_and_help():
     assert version.exit_code == 0
     assert re.fullmatch(r"secateur \d+\.\d+\.\d+\S*\n", version.output)
     helps = {c: invoke(app, [*c.split(), "--help"], env={"COLUMNS": "120"}) for c in
-             ("demo", "run", "report", "methods", "inspect", "measure", "data", "data fetch")}  # fmt: skip
+             ("demo", "run", "report", "methods", "inspect", "compress", "expand", "measure", "data", "data fetch")}  # fmt: skip
     assert {h.exit_code for h in helps.values()} == {0}
     for text in (
         "experiment.yaml",
@@ -289,7 +289,7 @@ def test_version_and_help():
         assert text in helps["run"].output
     assert all(len(h.output.strip().splitlines()) >= 3 for h in helps.values())
     top = invoke(app, ["--help"]).output
-    assert all(c in top for c in ("demo", "run", "report", "methods", "inspect", "measure", "data"))
+    assert all(c in top for c in ("demo", "run", "report", "methods", "inspect", "compress", "expand", "measure", "data"))
 
 
 def test_unknown_options_are_typers_own_error():

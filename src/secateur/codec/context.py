@@ -22,7 +22,7 @@ from .wire import Reader, varint
 __all__ = ["decode", "encode", "fits"]
 
 WORK = 1 << 21  # decisions that one tensor may take, a few seconds
-_PROBE = 64  # rows on which widths are tried
+_PROBE = 32  # rows on which widths are tried
 
 
 @dataclass(frozen=True)
@@ -96,10 +96,11 @@ def _grid(shape: tuple[int, ...], n: int) -> tuple[int, int, bool]:
 
 def _widths(shape: tuple[int, ...], columns: int, turned: bool) -> list[int]:
     found = [columns]
-    if not turned:
-        found += [shape[-1]] if len(shape) > 2 else []
+    if not turned and len(shape) > 2:
+        found.append(shape[-1])
+    elif not turned:
         found += [isqrt(columns)] if isqrt(columns) ** 2 == columns else []
-        found += [w for w in (4, 5, 7, 8) if len(shape) == 2 and columns % (w * w) == 0 and columns > w * w]
+        found += [w for w in (4, 5, 7, 8) if columns % (w * w) == 0 and columns > w * w]
     return [w for w in dict.fromkeys(found) if w > 1 or columns == 1]
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from secateur.codec.coded import Wish, decode, encode
 from secateur.codec.entropy.arithmetic import BitDecoder, BitEncoder
-from secateur.codec.entropy.logistic import LIMIT, log, squash, stretch
+from secateur.codec.entropy.logistic import LIMIT, log, log_of, squash, stretch
 from secateur.codec.entropy.scan import scan
 
 
@@ -41,6 +41,7 @@ def test_tables_are_what_the_format_says() -> None:
     assert (np.diff(stretch(p)) >= 0).all()
     v = np.unique(np.concatenate([np.arange(1, 5000), 2 ** np.arange(45), 3 ** np.arange(28)]))
     assert np.abs(log(v) - 256 * np.log(v)).max() <= 2
+    assert [log_of(int(n)) for n in v] == log(v).tolist()
 
 
 def blobs(rows: int, side: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

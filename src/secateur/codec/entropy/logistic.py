@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["LIMIT", "ONE", "Integers", "log", "squash", "stretch"]
+__all__ = ["LIMIT", "ONE", "Integers", "log", "log_of", "squash", "stretch"]
 
 Integers = npt.NDArray[np.int64]
 ONE = 1 << 16
@@ -77,3 +77,22 @@ def log(v: Any) -> Any:
     table, ln2 = _log_table()
     mantissa, exponent = np.frexp(np.asarray(v, dtype=np.float64))  # exact: a power of two is split off
     return (table[(mantissa * 512).astype(np.int64) - 256] + (exponent.astype(np.int64) - 1) * ln2) >> 8
+
+
+def log_of(v: int) -> int:
+    """``log`` of one number.
+
+    Example:
+        >>> [log_of(v) for v in (1, 2, 1000)]
+        [0, 177, 1768]
+    """
+    table, ln2 = _log_list()
+    exponent = v.bit_length() - 1
+    mantissa = v >> (exponent - 8) if exponent >= 8 else v << (8 - exponent)
+    return (table[mantissa - 256] + exponent * ln2) >> 8
+
+
+@cache
+def _log_list() -> tuple[list[int], int]:
+    table, ln2 = _log_table()
+    return table.tolist(), ln2

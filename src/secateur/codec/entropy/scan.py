@@ -18,12 +18,13 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from .logistic import ONE, Integers, log, squash, stretch
+from .logistic import ONE, Integers, log, log_of, squash, stretch
 
 __all__ = ["Coder", "scan"]
 
 RADII = (1, 2, 4)
 BIAS = 77  # 0.3
+_SCALE = np.array([ONE, 1], dtype=np.int64)[:, None, None]  # entries are counted, densities are in 1/65536
 _POSITION = (
     39322,
     39322,
@@ -102,13 +103,16 @@ class Lattice:
             corners.append([a * (width + 1) + b for a, b in ((top, left), (top, right), (bottom, left), (bottom, right))])
             areas.append((bottom - top) * (right - left))
         self.corners, self.areas = np.array(corners), np.array(areas)
+        self._tables = {k: np.zeros((k, self.lines + 1, width + 1), dtype=np.int64) for k in (1, 3)}
+        self._corners = [np.ascontiguousarray(self.corners[:, :, lanes]) for lanes in self.phases]
 
-    def sums(self, planes: Integers, lanes: Any = slice(None)) -> Integers:
-        """The sums of k planes [k, C] over the windows of each radius around the lanes: [k, radii, lanes]."""
-        table = np.zeros((len(planes), self.lines + 1, self.width + 1), dtype=np.int64)
+    def sums(self, planes: Integers, phase: int | None = None) -> Integers:
+        """The sums of k planes [k, C] over the windows of each radius around the lanes of a phase, or all: [k, radii, lanes]."""
+        table = self._tables[len(planes)]  # its first line and column stay zero
         image = planes.reshape(len(planes), self.lines, self.width)
-        np.cumsum(np.cumsum(image, axis=1), axis=2, out=table[:, 1:, 1:])
-        t = table.reshape(len(planes), -1).take(self.corners[:, :, lanes], axis=1)
+        np.cumsum(image, axis=1, out=table[:, 1:, 1:])
+        np.cumsum(table[:, 1:, 1:], axis=2, out=table[:, 1:, 1:])
+        t = table.reshape(len(planes), -1).take(self.corners if phase is None else self._corners[phase], axis=1)
         found: Integers = t[:, :, 0] - t[:, :, 1] - t[:, :, 2] + t[:, :, 3]
         return found
 
@@ -126,6 +130,7 @@ class _Columns:
         self.lattice, self.rows, self.left = lattice, 0, left  # entries that are not zero, and all, from here on
         self.kept = np.zeros(columns, dtype=np.int64)
         self.signs = np.zeros(columns, dtype=np.int64)
+        self.sums = 0, 0  # of signs, and of entries kept
 
     def densities(self) -> tuple[Integers, Integers]:
         """Of each column, and of its surroundings by radius, in 1/65536."""
@@ -139,6 +144,7 @@ class _Columns:
 
     def add(self, kept: Integers, signs: Integers) -> None:
         self.rows += 1
+        self.sums = self.sums[0] + int(signs.sum()), self.sums[1] + int(kept.sum())
         self.left = self.left[0] - int(kept.sum()), self.left[1] - len(kept)
         self.kept += kept
         self.signs += signs
@@ -171,8 +177,8 @@ def scan(
         own, prior = history.densities()
         own_logit, prior_logit = stretch(own), stretch(prior)
         now = np.zeros((3, columns), dtype=np.int64)  # kept, expected, sign, of what is known of this row
-        for lanes in lattice.phases:
-            sums = lattice.sums(now, lanes)
+        for phase, lanes in enumerate(lattice.phases):
+            sums = lattice.sums(now, phase)
             if count < rows * columns:
                 x = _position_logits(lanes, now, sums, own_logit, prior_logit)
                 p = position.predict(x)
@@ -195,16 +201,22 @@ def scan(
 
 
 def _sign_logits(lanes: Integers, at: Integers, now: Integers, sums: Integers, history: _Columns, roots: Integers) -> Integers:
-    total, known = int(history.signs.sum()), int(history.kept.sum())
-    overall = int(stretch(((total + known + 1) << 15) // (known + 1)))
-    row = int(now[2].sum()) * isqrt(ONE // (int(now[0].sum()) + 1))
-    column = history.signs[lanes] * roots[history.kept[lanes]]
-    same = np.full_like(column, 1)
-    return np.stack([overall * same, row * same, *(sums[2][:, at] * roots[sums[0][:, at]]), column])
+    total, known = history.sums
+    x = np.empty((6, len(at)), dtype=np.int64)
+    x[0] = int(stretch(((total + known + 1) << 15) // (known + 1)))
+    x[1] = int(now[2].sum()) * isqrt(ONE // (int(now[0].sum()) + 1))
+    x[2:5] = sums[2][:, at] * roots[sums[0][:, at]]
+    x[5] = history.signs[lanes] * roots[history.kept[lanes]]
+    return x
 
 
 def _position_logits(lanes: Integers, now: Integers, sums: Integers, own: Integers, prior: Integers) -> Integers:
-    row = int(log(int(now[0].sum() + 2 << 16))) - int(log(int(now[1].sum()) + (2 << 16)))
-    windows = log((sums[0] << 16) + 19661) - log(sums[1] + 19661)
-    column = own[lanes]
-    return np.stack([column, np.full_like(column, row), np.full_like(column, BIAS), *windows, *(prior[:, lanes] - column)])
+    found, expected = now[:2].sum(axis=1).tolist()
+    x = np.empty((10, len(lanes)), dtype=np.int64)
+    x[0] = own[lanes]
+    x[1] = log_of(found + 2 << 16) - log_of(expected + (2 << 16))
+    x[2] = BIAS
+    logs = log(sums[:2] * _SCALE + 19661)
+    x[3:6] = logs[0] - logs[1]
+    x[6:] = prior[:, lanes] - x[0]
+    return x
