@@ -61,7 +61,7 @@ PIPELINES = {
             share=sc.Share(conv=8, linear=6, epochs=1.0, learning_rate=2e-4),
         ),
         "lenet_5": Pipeline(
-            prune=ramp(0.92, 860 * 2, 5.0, 0.02), code=HUFFMAN, share=sc.Share(conv=8, linear=5, epochs=0.25, learning_rate=2e-4)
+            prune=ramp(0.93, 860 * 2, 4.0, 0.02), code=HUFFMAN, share=sc.Share(conv=8, linear=5, epochs=0.25, learning_rate=2e-4)
         ),
     },
     "beyond": {
