@@ -14,7 +14,7 @@ from secateur import Pipeline, Recipe, Share, load
 from secateur.cli import app
 from secateur.codec import inspect_file
 from secateur.core.errors import RecipeError
-from secateur.lab import Experiment, load_model
+from secateur.lab import Experiment, Outcome, comparison, load_model
 from secateur.pipeline import Code
 from secateur.schedule import OneShot
 
@@ -67,6 +67,21 @@ def test_another_coder_is_another_run_on_the_same_pruned_network():
     other = dc.replace(EXPERIMENT, method=None, method_arguments=(), pipeline=dc.replace(EXPERIMENT.pipeline, code=Code()))
     assert other.id != EXPERIMENT.id
     assert other.follows() == EXPERIMENT.follows()
+
+
+def test_a_report_tells_a_pipeline_from_its_recipe(finished):
+    root = finished(EXPERIMENT)
+    named = [
+        EXPERIMENT,
+        dc.replace(EXPERIMENT, method=None, method_arguments=(), pipeline=EXPERIMENT.pipeline),
+        EXPERIMENT.follows(),
+    ]
+    read = [Outcome(e, result=json.loads((root / e.id / "result.json").read_text())) for e in named]
+    found = comparison(read, root, title="Two")
+    names = [p.method for p in found.points]
+    assert names == ["deep_compression", f"pipeline {EXPERIMENT.pipeline.id}", f"recipe {EXPERIMENT.recipe.id}"]
+    assert found.recipes["deep_compression"]["share"]["linear"] == 3
+    assert found.points[0].file_bytes < found.points[2].file_bytes
 
 
 def test_refuses_a_control_and_another_recipe():

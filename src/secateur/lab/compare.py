@@ -64,7 +64,9 @@ def comparison(outcomes: Sequence[Outcome], root: str | Path, *, title: str, not
     return Comparison(
         title=title,
         points=tuple(_point(o) for o in outcomes),
-        recipes={_name(o.experiment): o.experiment.recipe.to_dict() for o in pruned if o.experiment.recipe is not None},
+        recipes={
+            _name(e): said.to_dict() for e in (o.experiment for o in pruned) if (said := e.pipeline or e.recipe) is not None
+        },
         environment=environment(),
         settings=settings,
         mask_pictures=tuple(_pictures(pruned, root)),
@@ -75,7 +77,8 @@ def comparison(outcomes: Sequence[Outcome], root: str | Path, *, title: str, not
 def _name(experiment: Experiment) -> str:
     if experiment.recipe is None:
         return "dense"
-    name = experiment.method or f"recipe {experiment.recipe.id}"
+    stages = experiment.pipeline
+    name = experiment.method or (f"recipe {experiment.recipe.id}" if stages is None else f"pipeline {stages.id}")
     return name if experiment.control is None else f"{name}, {experiment.control}"
 
 
