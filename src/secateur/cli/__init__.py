@@ -1,4 +1,6 @@
-"""The command line: ``secateur demo``, ``run``, ``report``, ``methods``, ``inspect``, ``measure``, ``data``."""
+"""The command line: ``secateur demo``, ``run``, ``report``, ``methods``, ``inspect``, ``measure``, ``data``,
+``bench``.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,7 @@ from rich.console import Console
 from rich.text import Text
 
 from ..core.errors import SecateurError
-from . import data, demo, inspect, measure, methods, report, run
+from . import bench, data, demo, inspect, measure, methods, report, run
 
 __all__ = ["app", "main"]
 
@@ -49,6 +51,7 @@ app.command("methods")(methods.methods)
 app.command("inspect")(inspect.inspect)
 app.command("measure")(measure.measure_model)
 app.add_typer(data.app, name="data")
+app.add_typer(bench.app, name="bench")
 
 
 def main() -> None:
