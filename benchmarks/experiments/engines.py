@@ -162,7 +162,7 @@ def faster(found: dict[str, dict[str, float]], names: list[str], threads: int) -
 
 
 def verdicts(key: str, row: dict[str, Any], targets: dict[str, float]) -> dict[str, bool]:
-    """Whether a row reaches its targets: on one thread by processor time, else by tenth percentiles; and by the clock's median."""
+    """Whether a row reaches its targets: on one thread by processor time, else by tenth percentiles; and by the clock."""
     robust = row.get("times_faster_by_processor_time", row["times_faster_by_the_tenth_percentiles"])
     how = "processor time" if "times_faster_by_processor_time" in row else "tenth percentile"
     found = {}
