@@ -65,7 +65,8 @@ def spmm(layout: Layout, op: Op, choice: Choice, why: str = "") -> list[Step]:
         FIELDS,
         x=source.start, x_tile=source.tile_step, y=place.start, y_tile=place.tile_step, y_row=place.row_step,
         residual=residual.start if residual else -1, r_tile=residual.tile_step if residual else 0,
-        r_row=residual.row_step if residual else 0, lines=_lines(layout, op, choice), parts=parts, tiles=tiles, chunks=choice.chunks, blocks=choice.blocks,
+        r_row=residual.row_step if residual else 0, lines=_lines(layout, op, choice), parts=parts, tiles=tiles,
+        chunks=choice.chunks, blocks=choice.blocks,
         by_chunk=choice.by_chunk, count=len(weight), bias=bias, mask=mask, range=limits, **arrays,
     )  # fmt: skip
     address = addresses(module(layout.target, choice.shape), layout.target, ("spmm",))["spmm"]
