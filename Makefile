@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test slow lint types check docs papers bench zoo clean
+.PHONY: demo test slow lint types check docs papers bench kernels zoo clean
 
 demo: .venv/installed  ## train, prune, recover, save, reload, measure and report, in about two minutes
 	$(BIN)/secateur demo
@@ -34,6 +34,14 @@ papers: .venv/installed  ## published claims at CPU scale, into benchmarks/resul
 
 bench: .venv/installed  ## speed and memory against peers, into benchmarks/results/ (minutes)
 	for e in prune_speed step_overhead graph_speed resnet50_latency learned_overhead; do $(BIN)/python benchmarks/experiments/$$e.py || exit 1; done
+	$(BIN)/python docs/generate.py
+
+kernels: .venv/installed  ## compiled models against dense engines, into benchmarks/results/ (half an hour on a quiet machine)
+	$(BIN)/pip install -q -c constraints.txt -e '.[bench]'
+	for m in resnet50 mobilenet; do for t in 1 2; do $(BIN)/python benchmarks/experiments/compile_images.py $$m --threads $$t || exit 1; done; done
+	for t in 1 2; do $(BIN)/python benchmarks/experiments/compile_images.py resnet50 --batch 16 --threads $$t --sparsities 0.9 0.95 || exit 1; done
+	for t in 1 2; do $(BIN)/python benchmarks/experiments/compile_bert.py --threads $$t || exit 1; done
+	for e in compile_small compile_layers; do $(BIN)/python benchmarks/experiments/$$e.py || exit 1; done
 	$(BIN)/python docs/generate.py
 
 zoo: .venv/zoo/installed  ## half of every group cut out of other people's models, into benchmarks/results/ (an hour)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 from common import write
-from engines import SETTINGS, against, mask_, merge
+from engines import SETTINGS, against, mask_, merge, verdicts
 from torch import Tensor, nn
 from transformers import BertConfig, BertModel
 
@@ -46,14 +46,7 @@ def main() -> None:
     rows = merge("compile-bert", {f"batch 1, {o.threads} thread{'s'[: o.threads > 1]}": found})
     checks = {}
     for key, row in rows.items():
-        for at, target in TARGETS.items():
-            checks[f"{key}, {at}: ≥ {target}× the best dense engine (median)"] = (
-                row["times_faster_than_the_best_peer"][at] >= target
-            )
-            checks[f"{key}, {at}: ≥ {target}× (tenth percentile)"] = row["times_faster_by_the_tenth_percentiles"][at] >= target
-        checks[f"{key}: never slower than 0.95× (tenth percentile)"] = (
-            min(row["times_faster_by_the_tenth_percentiles"].values()) >= 0.95
-        )
+        checks |= verdicts(key, row, TARGETS)
     write(
         "compile-bert", "BERT-base's encoder with zeros is faster than dense engines", {**SETTINGS, "tokens": 128}, rows, checks
     )

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 from common import write
-from engines import SETTINGS, against, mask_, merge, settled
+from engines import SETTINGS, against, mask_, merge, settled, verdicts
 
 from secateur.training.models import ImageNetResNet, MobileNetV1
 
@@ -43,16 +43,8 @@ def main() -> None:
     checks = {}
     for key, row in rows.items():
         batch = int(key.split(",")[0].split()[1])
-        for at, target in zip(("90%", "95%"), TARGETS.get((o.model, batch), ()), strict=False):
-            if at in row["times_faster_than_the_best_peer"]:
-                checks[f"{key}, {at}: ≥ {target}× the best dense engine (median)"] = (
-                    row["times_faster_than_the_best_peer"][at] >= target
-                )
-                checks[f"{key}, {at}: ≥ {target}× (tenth percentile)"] = (
-                    row["times_faster_by_the_tenth_percentiles"][at] >= target
-                )
-        slowest = min(row["times_faster_by_the_tenth_percentiles"].values())
-        checks[f"{key}: never slower than 0.95× (tenth percentile)"] = slowest >= 0.95
+        targets = dict(zip(("90%", "95%"), TARGETS.get((o.model, batch), ()), strict=False))
+        checks |= verdicts(key, row, targets)
     write(name, f"{o.model} with zeros is faster than dense engines", {**SETTINGS, "input": "3 × 224 × 224"}, rows, checks)
 
 

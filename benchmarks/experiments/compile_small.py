@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 from common import write
-from engines import SETTINGS, against, mask_, merge
+from engines import SETTINGS, against, mask_, merge, verdicts
 from torch import nn
 
 WORKLOADS = {
@@ -41,11 +41,7 @@ def main() -> None:
         new[f"{name}, {o.threads} thread{'s'[: o.threads > 1]}"] = found
     rows = merge("compile-small", new)
     for key, row in rows.items():
-        for s, target in WORKLOADS[key.split(",")[0]][2].items():
-            checks[f"{key}, {s:.1%}: ≥ {target}× the best dense engine (median)"] = (
-                row["times_faster_than_the_best_peer"][f"{s:.1%}"] >= target
-            )
-        checks[f"{key}: never slower than 0.95×"] = min(row["times_faster_than_the_best_peer"].values()) >= 0.95
+        checks |= verdicts(key, row, {f"{s:.1%}": t for s, t in WORKLOADS[key.split(",")[0]][2].items()})
     write("compile-small", "layers on one vector are faster with zeros than dense engines", SETTINGS, rows, checks)
 
 

@@ -83,12 +83,15 @@ def settled(model: nn.Module, shape: tuple[int, ...], batches: int = 2) -> nn.Mo
 def turns(calls: dict[str, Call], seconds: float, burst: int = 4) -> dict[str, dict[str, float]]:
     """Milliseconds of calls that take turns, each a few times in a row, the first of which is not counted: its caches are cold.
 
+    Both by the clock, and by the processor time of this process, which does not run while other work has the processor.
+
     Args:
         calls: by name.
         seconds: of all together.
         burst: calls in a row.
     """
-    times: dict[str, list[float]] = {n: [] for n in calls}
+    wall: dict[str, list[float]] = {n: [] for n in calls}
+    processor: dict[str, list[float]] = {n: [] for n in calls}
     with torch.inference_mode():
         end = time.perf_counter() + seconds
         rounds = 0
@@ -96,13 +99,16 @@ def turns(calls: dict[str, Call], seconds: float, burst: int = 4) -> dict[str, d
             for name, call in calls.items():
                 call()
                 for _ in range(burst - 1):
-                    start = time.perf_counter()
+                    start, used = time.perf_counter(), time.process_time()
                     call()
-                    times[name].append(1e3 * (time.perf_counter() - start))
+                    processor[name].append(1e3 * (time.process_time() - used))
+                    wall[name].append(1e3 * (time.perf_counter() - start))
             rounds += 1
     return {
-        n: {"median": statistics.median(t), "p10": statistics.quantiles(t, n=10)[0], "calls": len(t)} for n, t in times.items()
-    }
+        n: {"median": statistics.median(t), "p10": statistics.quantiles(t, n=10)[0],
+            "processor_median": statistics.median(processor[n]), "calls": len(t)}
+        for n, t in wall.items()
+    }  # fmt: skip
 
 
 def against(
@@ -136,14 +142,36 @@ def against(
     calls |= {n: lambda c=c: c(x) for n, c in compiled.items()}
     found = turns(calls, seconds, burst)
     torch.set_num_threads(before)
-    best = {q: min(found[n][q] for n in ("onnxruntime", "openvino")) for q in ("median", "p10")}
     return {
         "ms": found,
-        "times_faster_than_the_best_peer": {n: best["median"] / found[n]["median"] for n in compiled},
-        "times_faster_by_the_tenth_percentiles": {n: best["p10"] / found[n]["p10"] for n in compiled},
+        **faster(found, list(compiled), threads),
         "bytes_a_nonzero": {n: c.report.nbytes / c.report.nonzeros for n, c in compiled.items() if c.report},
         "differs_from_eager_by": {n: c.report.error for n, c in compiled.items() if c.report},
     }
+
+
+def faster(found: dict[str, dict[str, float]], names: list[str], threads: int) -> dict[str, dict[str, float]]:
+    """How many times faster than the best peer: by the clock, and on one thread by processor time."""
+
+    def times(what: str) -> dict[str, float]:
+        best = min(found[n][what] for n in ("onnxruntime", "openvino"))
+        return {n: best / found[n][what] for n in names}
+
+    told = {"times_faster_than_the_best_peer": times("median"), "times_faster_by_the_tenth_percentiles": times("p10")}
+    return {**told, "times_faster_by_processor_time": times("processor_median")} if threads == 1 else told
+
+
+def verdicts(key: str, row: dict[str, Any], targets: dict[str, float]) -> dict[str, bool]:
+    """Whether a row reaches its targets: on one thread by processor time, else by tenth percentiles; and by the clock."""
+    robust = row.get("times_faster_by_processor_time", row["times_faster_by_the_tenth_percentiles"])
+    how = "processor time" if "times_faster_by_processor_time" in row else "tenth percentile"
+    found = {}
+    for at, target in targets.items():
+        if at in robust:
+            found[f"{key}, {at}: ≥ {target}× the best dense engine ({how})"] = robust[at] >= target
+            found[f"{key}, {at}: ≥ {target}× (median by the clock)"] = row["times_faster_than_the_best_peer"][at] >= target
+    found[f"{key}: never slower than 0.95× ({how})"] = min(robust.values()) >= 0.95
+    return found
 
 
 def merge(name: str, rows: dict[str, Any]) -> dict[str, Any]:
@@ -157,6 +185,6 @@ SETTINGS = {
     "peers": "onnxruntime and openvino, dense, float32, the same network without its zeros",
     "masks": "magnitude, the same share of every layer's weights; first convolution and depthwise layers dense; random weights",
     "timing": "in turns, a few calls in a row, the first of which is not counted; medians and tenth percentiles of all others",
-    "machine": "shared with other work: medians suffer from it, tenth percentiles less",
+    "machine": "a virtual one with two cores, shared with other work: times by the clock suffer from it, processor times do not",
     "seed": 0,
 }

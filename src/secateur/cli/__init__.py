@@ -1,5 +1,5 @@
 """The command line: ``secateur demo``, ``run``, ``report``, ``methods``, ``inspect``, ``compress``, ``expand``,
-``measure``, ``data``.
+``measure``, ``data``, ``bench``.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.text import Text
 
 from ..core.errors import SecateurError
-from . import compress, data, demo, inspect, measure, methods, report, run
+from . import bench, compress, data, demo, inspect, measure, methods, report, run
 
 __all__ = ["app", "main"]
 
@@ -53,6 +53,7 @@ app.command("compress")(compress.compress)
 app.command("expand")(compress.expand)
 app.command("measure")(measure.measure_model)
 app.add_typer(data.app, name="data")
+app.add_typer(bench.app, name="bench")
 
 
 def main() -> None:

@@ -62,12 +62,13 @@ def layer(layout: Layout, op: Op, choice: Choice, why: str = "") -> list[Step]:
     return spmm(layout, op, choice, why)
 
 
-def candidates(layout: Layout, op: Op, threads: int = 1) -> list[Choice]:
-    """Ways to compute a layer, the likeliest first."""
+def candidates(layout: Layout, op: Op, threads: int = 1, every: bool = False) -> list[Choice]:
+    """Ways to compute a layer, the likeliest first; dense and sparse ones only where either may win, unless all are asked for."""
     weight, space = matrix(op), layout.places[op.name].space
     sparsity = 1 - np.count_nonzero(weight) / max(weight.size, 1)
     sparse, dense = _sparse(layout, op, weight), _dense(layout, op, weight)
     found = (
+        [*dense, *sparse] if every else
         dense if sparsity < _DENSE_BELOW and dense else
         sparse if sparsity > _SPARSE_ABOVE or not dense else
         [*sparse, *dense] if sparsity > 0.6 else [*dense, *sparse]
@@ -88,7 +89,7 @@ def _sparse(layout: Layout, op: Op, weight: NDArray[np.float32]) -> list[Choice]
         if (s := Shape(r, h, t)).fits(target)
     ]
     shapes = [s for s in able if s.sums >= 6] or able
-    shapes.sort(key=lambda s: (abs(s.sums - (target.registers - 4)), s.rows))
+    shapes.sort(key=lambda s: (s.height == 1 < height, abs(s.sums - (target.registers - 4)), s.rows))
     return [Choice(s, n) for s in shapes[:3] for n in _column_blocks(op, space.tile)]
 
 

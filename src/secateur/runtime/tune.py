@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from .compiled import Compiled
 
-__all__ = ["alone", "timed", "tune"]
+__all__ = ["alone", "scratch", "timed", "trial", "tune"]
 
 _ROUNDS = 5
 _SLOWER = 1.3  # a candidate that is so much slower in its first run is not run again
@@ -40,7 +40,7 @@ def tune(plan: Plan, threads: int, seconds: float) -> dict[str, tuple[Choice, st
         threads: that will share the work; each candidate is timed on one.
         seconds: after which the layers that are left keep their rule's choice.
     """
-    workspace = _scratch(plan)
+    workspace = scratch(plan)
     end = time.perf_counter() + seconds
     found: dict[str, tuple[Choice, str]] = {}
     known: dict[str, tuple[Choice, str]] = {}
@@ -57,17 +57,22 @@ def tune(plan: Plan, threads: int, seconds: float) -> dict[str, tuple[Choice, st
     return found
 
 
-def _best(plan: Plan, op: Op, threads: int, workspace: Workspace) -> tuple[Choice, str]:
-    ways = candidates(plan.layout, op, threads)
+def trial(plan: Plan, op: Op, ways: list[Choice], workspace: Workspace) -> dict[Choice, float]:
+    """Seconds that each way to compute a layer takes, on one thread; those that are far behind are not run again."""
     times = dict.fromkeys(ways, float("inf"))
     steps = {c: layer(plan.layout, op, c) for c in ways}
     for turn in range(_ROUNDS):
         for c in ways:
             if turn == 0 or times[c] < _SLOWER * min(times.values()):
                 times[c] = min(times[c], sum(_clock(s, workspace) for s in steps[c]))
-    best = min(ways, key=lambda c: times[c])
+    return times
+
+
+def _best(plan: Plan, op: Op, threads: int, workspace: Workspace) -> tuple[Choice, str]:
+    times = trial(plan, op, candidates(plan.layout, op, threads), workspace)
+    best = min(times, key=lambda c: times[c])
     sparsity = 1 - np.count_nonzero(matrix(op)) / max(matrix(op).size, 1)
-    others = [c for c in ways if c.dense != best.dense]
+    others = [c for c in times if c.dense != best.dense]
     if not others:
         return best, f"at {sparsity:.0%} sparsity {_kind(best)} without a trial"
     other = min(others, key=lambda c: times[c])
@@ -93,7 +98,7 @@ def _kind(choice: Choice) -> str:
 
 def timed(plan: Plan) -> list[Layer]:
     """Every operation of a plan with its time on one thread, in memory of its own."""
-    workspace = _scratch(plan)
+    workspace = scratch(plan)
     found: list[Layer] = []
     for op in plan.layout.ops:
         steps = [s for s in plan.steps if s.op is op or (s.op.name == op.name)]
@@ -112,11 +117,11 @@ def alone(fast: Compiled, x: Tensor) -> Callable[[], None]:
         x: its input.
     """
     plan = next(fast.plan(i, p, len(x), fast.threads) for i, p in fast.segments())
-    step, workspace = next(s for s in plan.steps if s.sparsity is not None), _scratch(plan)
+    step, workspace = next(s for s in plan.steps if s.sparsity is not None), scratch(plan)
     return lambda: run_one(step, workspace)
 
 
-def _scratch(plan: Plan) -> Workspace:
+def scratch(plan: Plan) -> Workspace:
     """A workspace of noise, with room behind it for the tensors outside."""
     workspace = Workspace(plan.layout, 1)
     floats = workspace.floats

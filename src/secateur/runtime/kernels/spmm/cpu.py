@@ -19,7 +19,7 @@ __all__ = ["FIELDS", "Shape", "module"]
 FIELDS = (
     "x", "y", "residual",  # bytes from the workspace's start; residual -1: none
     "x_tile", "y_tile", "y_row", "r_tile", "r_row",  # bytes from panel to panel and row to row; r is the residual
-    "parts", "tiles", "chunks", "blocks", "by_chunk", "count",  # tiles in a panel, tiles in all; rows there are
+    "lines", "parts", "tiles", "chunks", "blocks", "by_chunk", "count",  # tiles in a panel, tiles in all; rows there are
     "*starts", "*ends", "*bases", "*rows", "*values", "*deltas", "*bias", "*mask", "*range",
 )  # fmt: skip
 
@@ -56,7 +56,7 @@ def module(target: Target, shape: Shape) -> str:
 _GROUP_ARGS = (
     "i64 %begin, i64 %end, i1 %first, i1 %last, ptr noalias %ends, ptr noalias %bases, ptr noalias %rows, ptr noalias %values, "
     "ptr noalias %deltas, ptr noalias %bias, ptr noalias %mask, ptr noalias %range, ptr %x, ptr %y, ptr %residual, "
-    "i64 %y_row, i64 %r_row, i64 %count"
+    "i64 %y_row, i64 %r_row, i64 %count, ptr %later, i64 %lines"
 )
 
 
@@ -75,6 +75,7 @@ def _task(target: Target, shape: Shape) -> str:
     for side, base in (("x", "x"), ("y", "y"), ("r", "residual")):
         offset = f.let(f"add i64 {f.let(f'mul i64 {panel}, ' + a[side + '_tile'])}, {within}")
         at[side] = f.at(f.at("%workspace", a[base]), offset)
+    later = f.at(at["x"], a["x_tile"])  # the next panel, of which every group fetches some lines
     none = f.let(f"icmp slt i64 {a['residual']}, 0")
     residual = f.let(f"select i1 {none}, ptr null, ptr {at['r']}")
     masked = f.let(f"icmp ne ptr {a['mask']}, null")
@@ -89,7 +90,8 @@ def _task(target: Target, shape: Shape) -> str:
         pointers = ", ".join(f"ptr {a[n]}" for n in ("ends", "bases", "rows", "values", "deltas", "bias"))
         f.run(
             f"call void @groups(i64 {begin}, i64 {end}, i1 {is_first}, i1 {is_last}, {pointers}, ptr {mask}, ptr {a['range']}, "
-            f"ptr {at['x']}, ptr {at['y']}, ptr {residual}, i64 {a['y_row']}, i64 {a['r_row']}, i64 {a['count']})"
+            f"ptr {at['x']}, ptr {at['y']}, ptr {residual}, i64 {a['y_row']}, i64 {a['r_row']}, i64 {a['count']}, "
+            f"ptr {later}, i64 {a['lines']})"
         )
     f.run("ret void")
     return f.text()
@@ -99,7 +101,8 @@ def _groups(target: Target, shape: Shape) -> str:
     """All groups of a block of columns, for one tile."""
     f = Function(f"internal void @groups({_GROUP_ARGS}) noinline")
     body = _Group(f, target, shape)
-    with f.loop("%begin", "%end") as group:
+    with f.loop("%begin", "%end", carry=[("ptr", "%later")]) as group:
+        group.next = [body.later(group.values[0])]
         body.emit(group.index)
     f.run("ret void")
     return f.text()
@@ -127,6 +130,14 @@ class _Group:
         kinds = [self.kind] * len(self.cells)
         sums = f.choose("%first", kinds, lambda: self._fresh(kinds), self._left)
         self._store(self._steps(begin, end, pointers, sums), kinds)
+
+    def later(self, pointer: str) -> str:
+        """Fetch lines that the next task reads; what a task reads first it reads in jumps, which no hardware guesses."""
+        f = self.f
+        with f.when("%first"), f.loop(0, "%lines") as line:
+            at = f.at(pointer, f.let(f"mul i64 {line.index}, 64"))
+            f.run(f"call void @llvm.prefetch.p0(ptr {at}, i32 0, i32 2, i32 1)")
+        return f.at(pointer, f.let("mul i64 %lines, 64"))
 
     def _ahead(self, rows: str) -> None:
         """Fetch the lines that the next group writes: rows come in the order of their lengths, which no hardware guesses."""

@@ -65,7 +65,8 @@ def spmm(layout: Layout, op: Op, choice: Choice, why: str = "") -> list[Step]:
         FIELDS,
         x=source.start, x_tile=source.tile_step, y=place.start, y_tile=place.tile_step, y_row=place.row_step,
         residual=residual.start if residual else -1, r_tile=residual.tile_step if residual else 0,
-        r_row=residual.row_step if residual else 0, parts=parts, tiles=tiles, chunks=choice.chunks, blocks=choice.blocks,
+        r_row=residual.row_step if residual else 0, lines=_lines(layout, op, choice), parts=parts, tiles=tiles,
+        chunks=choice.chunks, blocks=choice.blocks,
         by_chunk=choice.by_chunk, count=len(weight), bias=bias, mask=mask, range=limits, **arrays,
     )  # fmt: skip
     address = addresses(module(layout.target, choice.shape), layout.target, ("spmm",))["spmm"]
@@ -75,6 +76,16 @@ def spmm(layout: Layout, op: Op, choice: Choice, why: str = "") -> list[Step]:
             1 - packed.nonzeros / max(weight.size, 1), packed.nbytes,
         )
     ]  # fmt: skip
+
+
+def _lines(layout: Layout, op: Op, choice: Choice) -> int:
+    """Cache lines of the next panel that every group fetches: all of it in one task; none where values lie in planes."""
+    source, shape = layout.places[op.inputs[0]], choice.shape
+    if not source.panels or choice.dense or choice.by_chunk:
+        return 0
+    parts = source.space.vectors // shape.vectors
+    groups = max(1, len(op.tensors["weight"]) // (shape.rows * shape.height * choice.chunks))
+    return -(-source.tile_step // (64 * groups * parts))
 
 
 def _offsets(layout: Layout, op: Op) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
