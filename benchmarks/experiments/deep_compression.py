@@ -184,8 +184,8 @@ def checks_of(figures: dict[str, Any]) -> dict[str, bool]:
             best = min(losses[f"{bits} bits, {s}"] for s in ("density", "random"))
             checks[f"{model}: linear start no worse than the others at {bits} bits"] = losses[f"{bits} bits, linear"] <= best
         rows = figures["paper"][model]["layers"].values()
-        checks[f"{model}: quantised sizes are the formula's, with fillers, within 5 %"] = all(
-            abs(r["quantised"] / r["formula_with_fillers"] - 1) < 0.05 for r in rows
+        checks[f"{model}: quantised sizes are the formula's with fillers, or less where values are unused"] = all(
+            r["quantised"] <= 1.01 * r["formula_with_fillers"] for r in rows
         )
     return checks
 
