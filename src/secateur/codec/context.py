@@ -21,7 +21,7 @@ from .wire import Reader, varint
 
 __all__ = ["decode", "encode", "fits"]
 
-WORK = 1 << 21  # decisions that one tensor may take, a few seconds
+WORK = 1 << 21  # decisions that one tensor may take, and without a wish for this layout one file: a few seconds
 _PROBE = 32  # rows on which widths are tried
 
 
@@ -83,9 +83,9 @@ def _without_book(dtype: Any, zeros: int, coded: int) -> _Split:
     return _Split(None, coded, bits - zeros - coded, zeros)
 
 
-def fits(n: int, kept: int, coded: int) -> bool:
+def fits(n: int, kept: int, coded: int, most: int = WORK) -> bool:
     """Whether a tensor of n entries, of which ``kept`` are not zero, is small enough."""
-    return n > 0 and n + kept * (coded + 1) <= WORK
+    return n > 0 and n + kept * (coded + 1) <= most
 
 
 def _grid(shape: tuple[int, ...], n: int) -> tuple[int, int, bool]:
@@ -144,18 +144,18 @@ def _splits(values: Any) -> list[_Split]:
     return found
 
 
-def encode(patterns: Any, mask: Any, shape: tuple[int, ...]) -> bytes | None:
-    """The payload of a tensor of bit patterns; None when it is too large for this."""
+def encode(patterns: Any, mask: Any, shape: tuple[int, ...], most: int = WORK) -> tuple[bytes, int] | None:
+    """The payload of a tensor of bit patterns, and the decisions in it; None when it would take more than ``most``."""
     n = len(patterns)
-    if not fits(n, int(np.count_nonzero(mask)), 0):
+    if not fits(n, int(np.count_nonzero(mask)), 0, most):
         return None
     values = patterns[mask]
     grid = _grid(shape, n)
     kept = _as_grid(mask, grid).astype(np.int64)
-    best: bytes | None = None
+    best: tuple[bytes, int] | None = None
     width = grid[1] if len(values) == n else None
     for split in _splits(_as_grid(patterns, grid)[kept == 1]):
-        if not fits(n, len(values), split.coded):
+        if not fits(n, len(values), split.coded, most):
             continue
         if width is None:
             width = _best_width(shape, grid, kept)
@@ -171,7 +171,8 @@ def encode(patterns: Any, mask: Any, shape: tuple[int, ...]) -> bytes | None:
         else:
             head += bytes([0, split.zeros, split.coded]) + fixed.encode(plain, 1 << split.plain)
         found = head + coder.finish()
-        best = found if best is None or len(found) < len(best) else best
+        if best is None or len(found) < len(best[0]):
+            best = found, n + len(values) * (split.coded + 1)
     return best
 
 
