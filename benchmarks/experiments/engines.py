@@ -14,6 +14,7 @@ from common import RESULTS
 from torch import Tensor, nn
 
 import secateur as sc
+from secateur.core.environment import environment
 
 Call = Callable[[], Any]
 
@@ -147,6 +148,7 @@ def against(
         **faster(found, list(compiled), threads),
         "bytes_a_nonzero": {n: c.report.nbytes / c.report.nonzeros for n, c in compiled.items() if c.report},
         "differs_from_eager_by": {n: c.report.error for n, c in compiled.items() if c.report},
+        "commit": environment()["commit"],  # rows of one file may be measured at several
     }
 
 

@@ -50,6 +50,40 @@ class Mean(nn.Module):
         return x.mean((2, 3), keepdim=True)
 
 
+class Pooled(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Conv2d(3, 7, 3), nn.Linear(7, 4)
+
+    def forward(self, x):
+        return self.b(self.a(x).mean([-2, -1]))
+
+
+def test_a_mean_without_its_sizes_of_one():
+    torch.manual_seed(0)
+    net, x = Pooled(), torch.randn(3, 3, 9, 9)
+    fast = kernels(net, x)
+    assert len(torch_ops(fast)) == 1, "a view"
+    assert error(net, fast, x) < CLOSE
+
+
+class Masked(nn.Module):
+    """Operations whose names end like those that write, and some that do write."""
+
+    def __init__(self):
+        super().__init__()
+        self.a = nn.Linear(5, 5)
+
+    def forward(self, x):
+        y = self.a(x)
+        keep = (y > 0) & (y < 1)
+        y = y * 2
+        y.add_(1.0).mul_(keep)
+        z = y + 1
+        z.relu_()
+        return self.a(z) + z + y
+
+
 class Joined(nn.Module):
     """Two branches, joined, added and normalised."""
 
@@ -62,6 +96,12 @@ class Joined(nn.Module):
         y = torch.cat([self.a(x), x, self.b(x)], 1)
         y = self.c(F.relu(self.norm(y)))
         return F.hardtanh(y + x + x, -0.5, 0.7)
+
+
+def test_what_writes_and_what_only_sounds_like_it():
+    torch.manual_seed(0)
+    net, x = Masked(), torch.randn(3, 5)
+    assert error(net, kernels(net, x), x) < CLOSE
 
 
 def test_branches():

@@ -89,8 +89,7 @@ def _alive(graph: Graph) -> Graph:
     wanted = {n for n in graph.outputs if n}
     kept = []
     for op in reversed(graph.ops):
-        writes = op.kind == "torch" and str(op.settings["target"]).rsplit(".", 2)[-2:][0].endswith("_")
-        if op.name in wanted or writes:
+        if op.name in wanted:
             wanted.update(op.inputs)
             kept.append(op)
     return dc.replace(graph, ops=kept[::-1], constants={n: t for n, t in graph.constants.items() if n in wanted})

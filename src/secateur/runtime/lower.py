@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, fx
 
-from .graph import Op
+from .graph import Form, Op, Ref
 from .lower_attention import joined_heads
 
 if TYPE_CHECKING:
@@ -201,7 +201,14 @@ def _mean(reader: _Reader, node: fx.Node, given: list[Any]) -> _Found:
         if (form.height, form.width) == (source.height, source.width):
             return x  # type: ignore[no-any-return]
         return "its windows differ in size"
-    return Op("mean", node.name, (reader.name(x),), form, {}, label=node.name)
+    kept = Form("image", source.channels, 1, 1)
+    if form == kept:
+        return Op("mean", node.name, (reader.name(x),), form, {}, label=node.name)
+    name = f"{node.name}/kept"  # without the two sizes of 1 it is another form, which a view makes
+    reader.ops.append(Op("mean", name, (reader.name(x),), kept, {}, label=node.name))
+    reader.forms[name] = kept
+    settings = {"target": "aten.flatten.using_ints", "args": [Ref(name), 1], "kwargs": {}}
+    return Op("torch", node.name, (name,), form, settings, label=node.name, why="only torch has a value of this shape")
 
 
 @_rule("flatten", "view", "reshape", "squeeze")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from typing import Any
 
 import torch
@@ -101,16 +100,14 @@ class _Reader:
             self.ops.append(found)
             if found.form:
                 self.forms[found.name] = found.form
-            return
-        if isinstance(found, fx.Node):  # the same value under another name
+        elif isinstance(found, fx.Node):  # the same value under another name
             self.now[node.name] = self.name(found)
-            return
-        self._torch(node, found)
+        else:
+            self._torch(node, found)
+        if _writes(node) and isinstance(node.args[0], fx.Node):
+            self._written(node, node.args[0])
 
     def _torch(self, node: fx.Node, why: str) -> None:
-        written = str(getattr(node.target, "_opname", "")).endswith("_") and node.target is not operator.getitem
-        if written and isinstance(node.args[0], fx.Node):
-            self._written(node, node.args[0])
         args, kwargs = self._plain(node.args), self._plain(node.kwargs)
         form = self.form(node)
         settings = {"target": name_of(node.target), "args": args, "kwargs": kwargs}
@@ -138,4 +135,10 @@ class _Reader:
                 f"{node.name} writes into {source.name}, which others may look at; compile takes models that write into no "
                 "input, parameter or view: use the operation without an underscore there"
             )
-        self.now[into.name] = node.name
+        self.now[into.name] = self.name(node)
+
+
+def _writes(node: fx.Node) -> bool:
+    """Whether an operation changes its first argument."""
+    schema = getattr(node.target, "_schema", None)
+    return schema is not None and any(a.alias_info is not None and a.alias_info.is_write for a in schema.arguments)
