@@ -17,7 +17,8 @@ from rich.progress import Progress
 
 from secateur.core.environment import environment
 from secateur.lab import Experiment, Outcome, run_all
-from secateur.training.data import find
+from secateur.training import Task
+from secateur.training.data import Split, find
 
 RESULTS = Path(__file__).parents[1] / "results"
 
@@ -59,6 +60,15 @@ def side_by_side(job: Callable[..., Any], settings: Sequence[tuple[Any, ...]], w
     workers = min(workers or os.cpu_count() or 1, len(settings))
     with ProcessPoolExecutor(workers, spawn, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         return [f.result() for f in [pool.submit(job, *s) for s in settings]]
+
+
+def some(task: Task, count: int, seed: int, *, augmented: bool = False) -> list[Any]:
+    """Batches of training pictures, as they are or varied as in training."""
+    train, draw = task.data.train, torch.Generator().manual_seed(seed)
+    inputs, targets = train[torch.randperm(len(train), generator=draw)[:count]]
+    if augmented and task.data.augment is not None:
+        inputs = task.data.augment(inputs, draw)
+    return list(task.batches(Split(inputs, targets), 100))
 
 
 def mean_std(values: Iterable[float]) -> dict[str, float]:

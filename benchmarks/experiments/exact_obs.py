@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from common import arguments, checkpoint, finish, mean_std, side_by_side, write
+from common import arguments, checkpoint, finish, mean_std, side_by_side, some, write
 from torch import nn
 
 import secateur as sc
@@ -23,8 +23,7 @@ from secateur.recovery import KeepTraining, Reconstruct, recalibrate_
 from secateur.schedule import OneShot
 from secateur.score import OBD, OBS, Magnitude, Random, Score
 from secateur.structure import NM, Weights
-from secateur.training import Task, Training
-from secateur.training.data import Split
+from secateur.training import Training
 from secateur.training.models import build_model, load_checkpoint
 
 SEEDS = (0, 1, 2)
@@ -52,15 +51,6 @@ def recipe(way: str, sparsity: float, seed: int, pattern: str | None) -> sc.Reci
             recovery=Reconstruct() if refitted else KeepTraining(),
         )  # fmt: skip
     return dc.replace(made, structure=Weights() if pattern is None else NM())
-
-
-def some(task: Task, count: int, seed: int, *, augmented: bool = False) -> list[Any]:
-    """Batches of training pictures, as they are or varied as in training."""
-    train, draw = task.data.train, torch.Generator().manual_seed(seed)
-    inputs, targets = train[torch.randperm(len(train), generator=draw)[:count]]
-    if augmented and task.data.augment is not None:
-        inputs = task.data.augment(inputs, draw)
-    return list(task.batches(Split(inputs, targets), 100))
 
 
 @torch.no_grad()

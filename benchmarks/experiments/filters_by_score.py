@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from common import arguments, checkpoint, mean_std, side_by_side, write
+from common import arguments, checkpoint, mean_std, side_by_side, some, write
 
 import secateur as sc
 from secateur.allocation import Uniform
@@ -27,7 +27,6 @@ from secateur.schedule import OneShot
 from secateur.score import Magnitude, Random
 from secateur.structure import Filters
 from secateur.training import Task, Training, fit
-from secateur.training.data import Split
 from secateur.training.models import build_model, load_checkpoint
 
 SEEDS, RATIOS = (0, 1, 2), (1.45, 1.9)
@@ -49,15 +48,6 @@ def recipe(way: str, penalty: float, seed: int) -> sc.Recipe:
     else:
         made = make(way, **own)
     return dc.replace(made, schedule=OneShot(sparsity=0.5), exclude=KEPT)
-
-
-def some(task: Task, count: int, seed: int, *, augmented: bool = False) -> list[Any]:
-    """Batches of training pictures, as they are or varied as in training."""
-    train, draw = task.data.train, torch.Generator().manual_seed(seed)
-    inputs, targets = train[torch.randperm(len(train), generator=draw)[:count]]
-    if augmented and task.data.augment is not None:
-        inputs = task.data.augment(inputs, draw)
-    return list(task.batches(Split(inputs, targets), 100))
 
 
 def start(path: str, data: Path | None) -> tuple[Task, torch.nn.Module]:

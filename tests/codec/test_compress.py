@@ -236,7 +236,7 @@ def test_contexts_for_some_of_a_large_file(tmp_path: Path, monkeypatch: pytest.M
     told = compress(model, tmp_path / "told.safetensors", layout="context")
     assert [row.layout for row in inspect_file(told)] == ["context"] * 4
     for file in (path, told):
-        same_state(model, load(file, nn.Sequential(*(nn.Linear(32, 32, bias=False) for _ in range(4)))))
+        assert same_state(model, load(file, nn.Sequential(*(nn.Linear(32, 32, bias=False) for _ in range(4)))))
 
 
 def test_what_is_refused(tmp_path: Path) -> None:
