@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 
 import pytest
@@ -224,7 +225,9 @@ def test_layouts_told(tmp_path: Path) -> None:
 
 
 def test_contexts_for_some_of_a_large_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("secateur.codec.compress.WORK", 3000)  # a layer of 32 × 32 of few values takes 1024 + k decisions
+    monkeypatch.setattr(
+        importlib.import_module("secateur.codec.compress"), "WORK", 3000
+    )  # a layer of 32 × 32 of few values takes 1024 + k decisions
     model = nn.Sequential(*(nn.Linear(32, 32, bias=False) for _ in range(4)))
     with torch.no_grad():
         for layer in model:
