@@ -81,6 +81,7 @@ def main() -> None:
     left = found["l0_hard_concrete"]["inputs_read"]
     checks = {
         "variational dropout: ≥ 60 × (published: 68 ×)": ratio >= 60,
+        "variational dropout: ≥ 30 × at ≤ 2.2 % error": ratio >= 30 and vd <= 2.2,
         "variational dropout: error within 0.3 pt of dense": vd - dense <= 0.3,
         "variational dropout: first layer ≥ 97 % sparse": found["variational_dropout"]["sparsity_percent"]["fc1.weight"] >= 97,
         "gates: narrower than 300-200-100 at ≤ 1.8 % error": left[0] < 300 and left[1] < 200 and left[2] <= 100 and gates <= 1.8,
