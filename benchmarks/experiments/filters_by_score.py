@@ -34,7 +34,7 @@ SCORED, RECALIBRATED = 512, 1000
 PENALTIES = (1e-2, 3e-2)  # network slimming's λ, for its half epoch
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"  # where training goes as well
 KEPT = ("conv1", "layer*.conv2")  # filters that blocks share stay
-TRAINING = Training(epochs=0.5, batch_size=128, learning_rate=0.02, weight_decay=1e-4)
+TRAINING = Training(epochs=0.5, batch_size=128, learning_rate=0.02, weight_decay=1e-4, mixed_precision="bf16")
 WAYS = ("li_2016", "fpgm", "taylor_fo", "network_slimming", "scales, no penalty", "random")
 
 

@@ -25,7 +25,7 @@ ARMS: dict[str, tuple[type[Score], Allocation]] = {
     "LAMP": (Magnitude, LAMP()), "global": (Magnitude, Global()), "ERK": (Magnitude, ERK()), "uniform": (Magnitude, Uniform()),
     "gradient, global": (Snip, Global()), "gradient, uniform": (Snip, Uniform()), "random": (Random, Uniform()),
 }  # fmt: skip
-TRAINING = Training(epochs=1, batch_size=128, learning_rate=RATE, weight_decay=1e-4)
+TRAINING = Training(epochs=1, batch_size=128, learning_rate=RATE, weight_decay=1e-4, mixed_precision="bf16")
 
 
 def recipe(arm: str, sparsity: float, seed: int) -> sc.Recipe:

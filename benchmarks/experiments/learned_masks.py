@@ -14,7 +14,7 @@ from secateur.training import Task, Training
 from secateur.training.data import load_data
 
 SEEDS = (0, 1, 2)
-EPOCHS = 60
+EPOCHS = 200
 # What validation chooses among: of the settings within 0.3 pt of the dense network the one that keeps least.
 SETTINGS: dict[str, tuple[dict[str, float], ...]] = {
     "dense": ({},),
@@ -94,7 +94,7 @@ def main() -> None:
          "219-214-100 inputs at 1.4 % error (from memory), 200 epochs"},
         {"methods": found, "settings": {f"{a}, {i + 1}": f for a, xs in every.items() if len(xs) > 1 for i, f in enumerate(xs)}},
         checks,
-        ("60 epochs, where the papers have 200. The gates' learning rate was chosen on validation.",),
+        ("The gates' learning rate was chosen on validation.",),
     )  # fmt: skip
 
 

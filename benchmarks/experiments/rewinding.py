@@ -20,7 +20,7 @@ SMALL = Experiment(
     task="small_cifar:load", model="resnet_20",
     training=Training(epochs=6, batch_size=64, learning_rate=0.1, weight_decay=1e-4),
 )  # fmt: skip
-RETRAIN = Training(epochs=1, batch_size=128, learning_rate=0.05, weight_decay=1e-4)
+RETRAIN = Training(epochs=1, batch_size=128, learning_rate=0.05, weight_decay=1e-4, mixed_precision="bf16")
 LAST_RATE = 1e-3
 
 
