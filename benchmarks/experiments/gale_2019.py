@@ -37,7 +37,7 @@ TASKS: dict[str, dict[str, Any]] = {
     },
     "cifar10": {
         "model": "digits_cnn", "model_arguments": {"in_channels": 3, "image_size": 32},
-        "training": {"epochs": 5, "batch_size": 128, **ADAM},
+        "training": {"epochs": 5, "batch_size": 128, "mixed_precision": "bf16", **ADAM},
     },
 }  # fmt: skip
 

@@ -19,7 +19,7 @@ EPOCHS = 200
 SETTINGS: dict[str, tuple[dict[str, float], ...]] = {
     "dense": ({},),
     "variational_dropout": ({"kl": 1.0},),
-    "l0_hard_concrete": ({"penalty": 0.1, "gate_learning_rate": 0.01}, {"penalty": 0.1, "gate_learning_rate": 0.05}),
+    "l0_hard_concrete": ({"penalty": 0.1, "gate_learning_rate": 0.05},),
 }
 TRAINING = Training(epochs=EPOCHS, batch_size=100, optimizer="adam", learning_rate=1e-3, decay="linear", weight_decay=0)
 
@@ -94,7 +94,7 @@ def main() -> None:
          "219-214-100 inputs at 1.4 % error (from memory), 200 epochs"},
         {"methods": found, "settings": {f"{a}, {i + 1}": f for a, xs in every.items() if len(xs) > 1 for i, f in enumerate(xs)}},
         checks,
-        ("The gates' learning rate was chosen on validation.",),
+        ("The gates' learning rate is the one of 0.01, 0.02 and 0.05 that shut most in 30 epochs, seed 0, within 0.3 pt on validation.",),
     )  # fmt: skip
 
 
