@@ -94,7 +94,7 @@ def main() -> None:
          "219-214-100 inputs at 1.4 % error (from memory), 200 epochs"},
         {"methods": found, "settings": {f"{a}, {i + 1}": f for a, xs in every.items() if len(xs) > 1 for i, f in enumerate(xs)}},
         checks,
-        ("The gates' learning rate is the one of 0.01, 0.02 and 0.05 that shut most in 30 epochs, seed 0, within 0.3 pt on validation.",),
+        ("The gates' rate is the one of 0.01, 0.02 and 0.05 that shut most in 30 epochs, seed 0, within 0.3 pt on validation.",),
     )  # fmt: skip
 
 
