@@ -17,6 +17,7 @@ import gzip
 import io
 import json
 import lzma
+import os
 import subprocess
 import sys
 import tempfile
@@ -43,19 +44,12 @@ START = Experiment(
 BITS = (5, 4, 3)
 
 
-def share(weight: torch.Tensor, bits: int) -> torch.Tensor:
-    """The weight with each entry as the nearest of 2^bits centroids, found by Lloyd's steps from equally spaced ones."""
-    kept = weight != 0
-    w = weight[kept].double()
-    centroids = torch.linspace(float(w.min()), float(w.max()), 1 << bits, dtype=torch.float64)
-    for _ in range(50):
-        nearest = (w[:, None] - centroids).abs().argmin(1)
-        count = torch.bincount(nearest, minlength=1 << bits)
-        total = torch.zeros_like(centroids).index_add_(0, nearest, w)
-        centroids = torch.where(count > 0, total / count.clamp(min=1), centroids)
-    found = weight.clone()
-    found[kept] = centroids[nearest].to(weight.dtype)
-    return found
+def shared(pruned: dict[str, torch.Tensor], bits: int) -> nn.Module:
+    """The pruned network with 2^bits values a layer."""
+    model = START.build_model()
+    model.load_state_dict(pruned)
+    sc.Sharer(model, sc.Share(linear=bits)).finish()
+    return model
 
 
 def dense_bytes(state: dict[str, torch.Tensor]) -> bytes:
@@ -164,6 +158,19 @@ def nncodec(state: dict[str, torch.Tensor], python: str | None) -> dict[str, Any
     return json.loads(done.stdout.strip().splitlines()[-1])
 
 
+def versions(python: str | None, peers: str | None) -> dict[str, str | None]:
+    """Of the peers that are not in Python itself."""
+    ask = "import importlib.metadata as m; print(m.version({!r}))"
+    zstd = sys.executable if peers else None
+    found = {}
+    for name, runner in (("zstandard", zstd), ("nncodec", python)):
+        done = runner and subprocess.run(
+            [runner, "-c", ask.format(name)], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": peers or ""}
+        )
+        found[name] = done.stdout.strip() or None if done else None
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--data", type=Path, default=None)
@@ -177,8 +184,9 @@ def main() -> None:
     pruned = {k: v.clone() for k, v in model.state_dict().items()}
     figures, checks = {}, {}
     for bits in (None, *BITS):
-        state = {k: share(v, bits) if bits and v.dim() > 1 else v for k, v in pruned.items()}
-        model.load_state_dict(state)
+        if bits:
+            model = shared(pruned, bits)
+        state = model.state_dict()
         mine, other = ours(model), theirs(state, options.peers)
         coded = nncodec(state, options.nncodec) if bits else {}
         what = f"{bits}-bit codebooks" if bits else "float32 values"
@@ -191,7 +199,7 @@ def main() -> None:
             checks[f"{what}: smaller than NNCodec, matrices alone"] = mine["secateur range, matrices alone"] < coded["bytes"]
     weights = [v for v in pruned.values() if v.dim() > 1]
     kept = sum(int(v.count_nonzero()) for v in weights) / sum(v.numel() for v in weights)
-    settings = {"experiment": START.to_dict(), "sparsity": 1 - kept}
+    settings = {"experiment": START.to_dict(), "sparsity": 1 - kept, "peers": versions(options.nncodec, options.peers)}
     write("codec-peers", "at equal weights, smaller than zip, gzip, bzip2, xz, zstd and NNCodec", settings, figures, checks)
 
 
