@@ -82,7 +82,7 @@ def test_the_mask_rate_follows_the_training_and_its_own_peak(task):
 
     def watch(optimizer):
         watched(optimizer)
-        optimizer.optimizer.register_step_pre_hook(lambda o, *_: seen.append([g["lr"] for g in o.param_groups]))
+        optimizer.register_step_pre_hook(lambda o, *_: seen.append([g["lr"] for g in o.param_groups]))
         return pruner
 
     pruner.watch = watch

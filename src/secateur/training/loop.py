@@ -117,7 +117,12 @@ class _Loop:
         self.steps, self.per_epoch = settings.steps(examples), math.ceil(examples / settings.batch_size)
         self.accelerator = _accelerator(settings)
         self.own_forward = vars(model).get("forward")  # mixed precision puts a wrapper there
-        self.prepared, self.optimizer = self.accelerator.prepare(model, settings.make_optimizer(model))
+        self.alone = self.accelerator.num_processes == 1 and self.accelerator.scaler is None
+        self.optimizer = settings.make_optimizer(model)
+        if self.alone:  # Accelerate's own steps look for its packages on disk, at every call
+            self.prepared = self.accelerator.prepare(model)
+        else:
+            self.prepared, self.optimizer = self.accelerator.prepare(model, self.optimizer)
         if pruner is not None:
             pruner.watch(self.optimizer)
         self.shares = [g["lr"] / settings.learning_rate for g in self.optimizer.param_groups]  # what scores learn has its own
@@ -162,7 +167,7 @@ class _Loop:
             group["lr"] = share * self.settings.rate(self.at.step, self.steps)
         loss = self.task.loss(self.prepared, (inputs, targets)) * share
         penalty = 0.0 if self.pruner is None else self.pruner.penalty()
-        self.accelerator.backward(loss + penalty)
+        (torch.autograd.backward if self.alone else self.accelerator.backward)(loss + penalty)
         if self.settings.clip is not None:
             self.accelerator.clip_grad_norm_(self.prepared.parameters(), self.settings.clip)
         self.optimizer.step()
@@ -176,8 +181,8 @@ class _Loop:
         self.at.step += 1
 
     def _mean(self, value: Tensor) -> Tensor:
-        """The mean over all ranks; alone, Accelerate would look for its packages on disk at every step."""
-        mean: Tensor = value if self.accelerator.num_processes == 1 else self.accelerator.reduce(value, reduction="mean")
+        """The mean over all ranks."""
+        mean: Tensor = value if self.alone else self.accelerator.reduce(value, reduction="mean")
         return mean
 
     def validate(self) -> bool:
