@@ -85,7 +85,7 @@ def _sparse(layout: Layout, op: Op, weight: NDArray[np.float32]) -> list[Choice]
         s
         for t in _parts(space.vectors)
         for h in heights
-        for r in ((1, 2, 4, 8) if h == 1 else (1, 2))
+        for r in ((1, 2, 3, 4, 6, 8) if h == 1 else (1, 2))
         if (s := Shape(r, h, t)).fits(target)
     ]
     shapes = [s for s in able if s.sums >= 6] or able
@@ -133,4 +133,4 @@ def _column_blocks(op: Op, tile: int) -> list[int]:
     size = 4 * tile * channels * op.settings["phases"]
     fit = [n for n in wanted if channels // n >= 8 and size / n > 6000]
     likely = min(fit or [1], key=lambda n: abs(np.log2(size / n / 24000)))
-    return sorted(fit or [1], key=lambda n: abs(n - likely))[:3]
+    return sorted(fit or [1], key=lambda n: abs(np.log2(n / likely)))[:3]

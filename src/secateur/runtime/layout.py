@@ -127,7 +127,7 @@ def make_space(members: Iterable[tuple[Form, Need]], target: Target, reach: int 
 
 def _tile(vectors: int, target: Target) -> int:
     """Vectors of a tile: as many sums as registers hold, with few vectors left over; a number that small parts divide."""
-    lengths = (12, 10, 9, 8) if target.registers == 16 or target.width > 4 else (24, 20, 16, 12)
+    lengths = {8: (12, 10, 9, 8), 16: (12, 10, 9, 8, 7)}.get(target.width, (24, 20, 16, 12))
     if vectors <= lengths[-1]:
         return vectors
     return min(lengths, key=lambda n: (-(-vectors // n) * n * (1 + 0.004 * (lengths[0] - n)), -n))
