@@ -107,6 +107,8 @@ def main() -> None:
         (
             "All start with one random mask of Erdős–Rényi densities but magnitude, which is pruned from dense on a cubic ramp.",
             "Multiply-adds of training are what they would be if no zero were multiplied; here masked weights are computed with.",
+            "RigL and SET cannot be told apart on this task: their means differ by 0.03 pt where seeds differ by 0.12. What RigL "
+            "learns shows in the pixels that the first layer still reads.",
         ),
     )  # fmt: skip
 
