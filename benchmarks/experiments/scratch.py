@@ -82,8 +82,8 @@ def main() -> None:
         checks,
         [
             "ResNet-20 is trained on 10 000 pictures of 16 × 16: see small_cifar.py",
-            "Dense ResNet-20 is far from trained out after ten epochs, so twice the steps from scratch gain more than four epochs "
-            "of fine-tuning: scratch-B is not within 0.5 pt of fine-tuned but above it.",
+            "Dense ResNet-20 is far from trained out after ten epochs, so twice the steps from scratch gain more than four "
+            "epochs of fine-tuning: scratch-B is not within 0.5 pt of fine-tuned but above it.",
         ],
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 from pathlib import Path
 from types import ModuleType
 
@@ -25,3 +26,9 @@ def test_damaged_and_hostile_files() -> None:
     assert found["outcomes"]["attack: refused"] > 100
     assert found["slowest seconds"] < module.SECONDS
     assert found["megabytes"] < module.MEGABYTES
+
+
+def test_the_long_run_is_committed() -> None:
+    found = json.loads((ROOT / "benchmarks" / "results" / "codec-fuzz.json").read_text())
+    assert found["figures"]["files"] >= 100_000
+    assert all(found["holds"].values())
