@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 from common import write
-from engines import SETTINGS, faster, mask_, peers, turns
+from engines import SETTINGS, faster, mask_, peers, roof, turns, under_the_roof
 from torch import nn
 
 import secateur as sc
@@ -43,18 +43,26 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=5.0, help="of timing for each layer")
     o = parser.parse_args()
     rows: dict[str, Any] = {}
+    torch.set_num_threads(1)
+    top = roof()
     for name, sizes in LAYERS.items():
         torch.manual_seed(0)
         dense, x = layer(*sizes)
         with tempfile.TemporaryDirectory() as folder:
-            calls = peers(dense, x, 1, Path(folder), "layer")
+            calls, work = peers(dense, x, 1, Path(folder), "layer"), {}
         for kind, (sparsity, block) in KINDS.items():
             # the first convolution of a network stays dense: here it is no network's first
             masked = mask_(nn.Sequential(nn.Conv2d(1, 1, 1), copy.deepcopy(dense)), sparsity, block)[1]
             fast = sc.compile(masked, x, threads=1, seconds=5)
             calls[kind] = alone(fast, x)
+            assert fast.report is not None
+            y = dense(x)
+            pixels = y.numel() / len(dense.weight)
+            moved = fast.report.nbytes + 4 * (x.numel() + y.numel())
+            work[kind] = 2 * int(masked.weight.count_nonzero()) * pixels, moved
         found = turns(calls, o.seconds)
-        rows[name] = {"ms": found, **faster(found, list(KINDS), 1)}
+        place = {k: under_the_roof(top, *work[k], found[k]["processor_median"]) for k in KINDS}
+        rows[name] = {"ms": found, **faster(found, list(KINDS), 1), "roofline": place}
         print(name, {k: round(v, 2) for k, v in rows[name][_HOW].items()}, flush=True)
     mean = {k: statistics.geometric_mean(r[_HOW][k] for r in rows.values()) for k in KINDS}
     checks = {
@@ -65,7 +73,7 @@ def main() -> None:
         "compile-layers",
         "layers with zeros are faster than dense ones",
         SETTINGS,
-        {"layers": rows, "geometric_mean": mean},
+        {"roof": top, "layers": rows, "geometric_mean": mean},
         checks,
     )
 

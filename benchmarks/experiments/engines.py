@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 import secateur as sc
 from secateur.core.environment import environment
+from secateur.runtime.tune import alone
 
 Call = Callable[[], Any]
 
@@ -110,6 +111,33 @@ def turns(calls: dict[str, Call], seconds: float, burst: int = 4) -> dict[str, d
             "processor_median": statistics.median(processor[n]), "calls": len(t)}
         for n, t in wall.items()
     }  # fmt: skip
+
+
+def roof() -> dict[str, float]:
+    """What one thread of this machine can do: its quickest matrix product, and copies within the last cache and in memory."""
+    a = torch.randn(512, 512)
+    x, layer = torch.randn(1, 64, 10, 16), nn.Conv2d(64, 512, 1)  # whatever pixels a tile has, they lie in the first cache
+    ours = alone(sc.compile(layer.eval(), x, threads=1), x)
+    found = turns({"ours": ours, "torch": lambda: a @ a}, 2.0, burst=20)
+    flops = {"ours": 2 * 64 * 512 * 160, "torch": 2 * 512**3}
+    sizes = {"gb_per_s_in_cache": 2 << 20, "gb_per_s_in_memory": 256 << 20}
+    blocks = {k: (torch.ones(n // 4), torch.empty(n // 4)) for k, n in sizes.items()}
+    copies = turns({k: lambda b=b: b[1].copy_(b[0]) for k, b in blocks.items()}, 2.0)
+    rates = {k: 2 * sizes[k] / (1e6 * t["p10"]) for k, t in copies.items()}  # read and written
+    return {"gflops": max(flops[k] / (1e6 * t["p10"]) for k, t in found.items()), **rates}
+
+
+def under_the_roof(top: dict[str, float], flops: float, moved: float, ms: float) -> dict[str, float]:
+    """Where a kernel lies under the roof of its intensity, values in the last cache.
+
+    Args:
+        top: of this machine.
+        flops: useful ones, twice the weights that are left times the pixels.
+        moved: bytes of weights, inputs and outputs, each once.
+        ms: that it takes.
+    """
+    limit = min(top["gflops"], flops / moved * top["gb_per_s_in_cache"])
+    return {"flops_per_byte": flops / moved, "gflops": flops / (1e6 * ms), "share_of_the_roof": flops / (1e6 * ms) / limit}
 
 
 def against(
