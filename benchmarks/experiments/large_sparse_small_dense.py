@@ -19,13 +19,14 @@ TASKS: dict[str, dict[str, Any]] = {
     "gpt": {
         "task": "tinyshakespeare", "task_options": {"block_size": BLOCK}, "model": "gpt",
         "small": {"n_embd": 64, "block_size": BLOCK, "n_layer": 3}, "large": {"n_embd": 128, "block_size": BLOCK, "n_layer": 3},
-        "training": {"epochs": 3, "batch_size": 32, "optimizer": "adamw", "weight_decay": 0.01, "clip": 1.0, "warmup": 0.05},
+        "training": {"epochs": 2, "batch_size": 32, "optimizer": "adamw", "weight_decay": 0.01, "clip": 1.0, "warmup": 0.05,
+                     "mixed_precision": "bf16"},
         "rates": (1e-3, 3e-3), "figure": "loss",
     },
     "cnn": {
         "task": "cifar10", "task_options": {}, "model": "secateur.training.models:ResNet",
         "small": {"depth": 8, "width": 0.5}, "large": {"depth": 8, "width": 1.0},
-        "training": {"epochs": 4, "batch_size": 128, "weight_decay": 5e-4, "mixed_precision": "bf16"},
+        "training": {"epochs": 3, "batch_size": 128, "weight_decay": 5e-4, "mixed_precision": "bf16"},
         "rates": (0.05, 0.15), "figure": "top1",
     },
 }  # fmt: skip
