@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeAlias
+
 from ..ir import Function, fp, vector
 from ..target import Target
 
-__all__ = ["HEADER", "blank", "constant", "declare", "every", "outside", "part_of", "share", "tile_of"]
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+__all__ = ["HEADER", "Case", "blank", "constant", "declare", "every", "outside", "part_of", "share", "tile_of"]
+
+Case: TypeAlias = "Callable[[], tuple[nn.Module, Tensor]]"
+"""What makes a layer and its input, for the benches beside the kernels."""
 
 HEADER = 64  # 64-bit words at a workspace's start: the example at hand, then the addresses of values outside
 
