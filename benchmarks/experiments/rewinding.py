@@ -78,8 +78,8 @@ def main() -> None:
         },
         [
             "the rewound networks are trained on 10 000 pictures of 16 × 16, in 3 rounds instead of 10: see small_cifar.py",
-            "At this size a network can be trained from step 0 as well as from step 47: after six epochs the dense one is at 50 %, "
-            "under-trained, and each round adds a training. Instability at step 0, which late rewinding mends, needs longer "
+            "At this size a network can be trained from step 0 as well as from step 47: after six epochs the dense one is at 50 "
+            "%, under-trained, and each round adds a training. Instability at step 0, which late rewinding mends, needs longer "
             "trainings.",
         ],
     )
