@@ -46,9 +46,7 @@ def kernels() -> None:
 @app.command("ops")
 def ops(
     op: Annotated[str | None, typer.Argument(help="one kernel; by default all")] = None,
-    mode: Annotated[
-        str, typer.Option(help="test: against float64; perf: against torch; support: which vectors")
-    ] = "perf",
+    mode: Annotated[str, typer.Option(help="test: against float64; perf: against torch; support: which vectors")] = "perf",
 ) -> None:
     """Every kernel by itself, on cases as networks have them: one thread."""
     require("llvmlite.binding", "cpu")
