@@ -2,7 +2,7 @@
 
 from .aggregate import Stat, Summary, aggregate, best, dense_stat, knee, stat
 from .checklist import Check, checklist
-from .data import Comparison, Layer, MaskPicture, Point
+from .data import Comparison, Layer, MaskPicture, Point, Published
 from .terminal import rich_table
 from .write import read_comparison, write_report
 
@@ -12,6 +12,7 @@ __all__ = [
     "Layer",
     "MaskPicture",
     "Point",
+    "Published",
     "Stat",
     "Summary",
     "aggregate",

@@ -13,7 +13,8 @@ __all__ = ["Stat", "Summary", "aggregate", "best", "dense_stat", "knee", "pairs"
 
 METRICS = (
     "top1", "top1_change", "validation_change", "top1_before", "top5", "compression", "speedup", "file_bytes", "file_ratio",
-    "latency_ms", "measured_speedup", "seconds",
+    "latency_ms", "measured_speedup", "seconds", "loss", "perplexity", "inference_joules", "energy_ratio", "training_joules",
+    "peak_bytes", "steps",
 )  # fmt: skip
 DENSE = "dense"
 
@@ -60,6 +61,13 @@ class Summary:
     latency_ms: Stat | None
     measured_speedup: Stat | None
     seconds: Stat | None
+    loss: Stat | None
+    perplexity: Stat | None
+    inference_joules: Stat | None
+    energy_ratio: Stat | None
+    training_joules: Stat | None
+    peak_bytes: Stat | None
+    steps: Stat | None
 
 
 def stat(values: Iterable[float | None]) -> Stat | None:
