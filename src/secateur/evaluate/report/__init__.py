@@ -3,14 +3,18 @@
 from .aggregate import Stat, Summary, aggregate, best, dense_stat, knee, stat
 from .checklist import Check, checklist
 from .data import Comparison, Layer, MaskPicture, Point, Published
+from .published import Overlay, read_published
+from .significance import Difference, compare
 from .terminal import rich_table
 from .write import read_comparison, write_report
 
 __all__ = [
     "Check",
     "Comparison",
+    "Difference",
     "Layer",
     "MaskPicture",
+    "Overlay",
     "Point",
     "Published",
     "Stat",
@@ -18,9 +22,11 @@ __all__ = [
     "aggregate",
     "best",
     "checklist",
+    "compare",
     "dense_stat",
     "knee",
     "read_comparison",
+    "read_published",
     "rich_table",
     "stat",
     "write_report",

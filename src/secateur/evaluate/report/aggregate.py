@@ -7,9 +7,10 @@ import math
 import statistics
 from collections.abc import Iterable, Sequence
 
+from . import pareto
 from .data import Point
 
-__all__ = ["Stat", "Summary", "aggregate", "best", "dense_stat", "knee", "pairs", "stat"]
+__all__ = ["Stat", "Summary", "aggregate", "best", "dense_stat", "front", "knee", "pairs", "stat"]
 
 METRICS = (
     "top1", "top1_change", "validation_change", "top1_before", "top5", "compression", "speedup", "file_bytes", "file_ratio",
@@ -38,6 +39,7 @@ class Summary:
         method: method of the group.
         target: compression asked for.
         control: the method is a control.
+        language: it is judged by its perplexity.
         n: runs that ended.
         failed: runs that did not; they are counted, and are in no mean.
     """
@@ -47,6 +49,7 @@ class Summary:
     method: str
     target: float
     control: bool
+    language: bool
     n: int
     failed: int
     top1: Stat | None
@@ -109,17 +112,26 @@ def _summary(key: tuple[str, str, str, float], group: Sequence[Point]) -> Summar
     task, model, method, target = key
     good = [p for p in group if p.error is None]
     return Summary(
-        task=task, model=model, method=method, target=target, control=any(p.control for p in group), n=len(good),
-        failed=len(group) - len(good), **{m: stat(getattr(p, m) for p in good) for m in METRICS},
+        task=task, model=model, method=method, target=target, control=any(p.control for p in group),
+        language=any(p.kind == "language" for p in group), n=len(good), failed=len(group) - len(good),
+        **{m: stat(getattr(p, m) for p in good) for m in METRICS},
     )  # fmt: skip
 
 
-def dense_stat(points: Iterable[Point], task: str, model: str) -> Stat | None:
-    """The dense network's accuracy: of the dense control, or of what every seed's runs say of their own dense network."""
+def dense_stat(points: Iterable[Point], task: str, model: str, metric: str = "top1") -> Stat | None:
+    """A figure of the dense network: of the dense control, or of what every seed's runs say of their own dense network.
+
+    Args:
+        points: runs.
+        task: of the network.
+        model: the network.
+        metric: a field or property of a point.
+    """
     mine = [p for p in points if (p.task, p.model) == (task, model)]
-    runs = [p.top1 for p in mine if p.method == DENSE and p.error is None]
-    by_seed = {p.seed: p.dense_top1 for p in mine if p.dense_top1 is not None}
-    return stat(runs) or stat(by_seed.values())
+    runs = stat(getattr(p, metric) for p in mine if p.method == DENSE and p.error is None)
+    if runs is not None or metric not in ("top1", "loss"):
+        return runs
+    return stat({p.seed: said for p in mine if (said := getattr(p, f"dense_{metric}")) is not None}.values())
 
 
 def knee(summaries: Iterable[Summary], dense: Stat | None, within: float = 0.01) -> Summary | None:
@@ -139,6 +151,16 @@ def knee(summaries: Iterable[Summary], dense: Stat | None, within: float = 0.01)
         if s.method != DENSE and not s.failed and s.compression is not None and _change(s, dense) >= -within - 1e-9
     ]  # fmt: skip
     return max(fit, key=lambda s: s.compression.mean if s.compression else 0.0, default=None)
+
+
+def front(summaries: Sequence[Summary]) -> list[Summary]:
+    """The groups that no other beats in compression and in accuracy (perplexity, for language) at once; dense is not judged."""
+    some = [s for s in summaries if s.method != DENSE]
+    values = []
+    for s in some:
+        y = s.perplexity if s.language else s.top1
+        values.append(None if s.compression is None or y is None else (s.compression.mean, y.mean))
+    return [some[i] for i in sorted(pareto.front(values, y_up=not any(s.language for s in some)))]
 
 
 def best(summaries: Iterable[Summary], dense: Stat | None, within: float = 0.01) -> Summary | None:

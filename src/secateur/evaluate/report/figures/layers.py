@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from ....core.errors import require
 from ..aggregate import DENSE
 from ..data import Point
 from ..words import title
@@ -18,7 +19,7 @@ Kept = Mapping[str, Mapping[float, Mapping[str, float]]]
 """method → target compression → layer → fraction of its entries that is left, over all seeds."""
 
 MAX_TEXT_ROWS = 14
-MAX_VECTOR_CELLS = 1200
+MAX_TEXT_CELLS = 500  # of a figure; more numbers than that are read in the table
 
 
 def kept(points: Iterable[Point]) -> Kept:
@@ -53,9 +54,10 @@ def draw(table: Kept) -> Any:
     """The figure of one (task, model). A stronger colour is more lost, in steps of one halving; ✕ marks a layer that is gone."""
     names = names_of(table)
     columns = max(len(by) for by in table.values())
+    text = len(names) <= MAX_TEXT_ROWS and len(names) * sum(map(len, table.values())) <= MAX_TEXT_CELLS
     bands = math.ceil(len(table) / max(1, 32 // columns))
     per_row = math.ceil(len(table) / bands)
-    cell = 0.34 if len(names) <= MAX_TEXT_ROWS else max(0.09, 4.2 / len(names))
+    cell = 0.34 if text else max(0.09, min(0.24, 4.2 / len(names)))
     left = min(0.3 + 0.082 * max(map(len, names)), 2.6)
     panel = min((10.6 - left) / per_row, 0.46 * columns + 0.4)
     tall = cell * len(names) + 0.8
@@ -65,18 +67,21 @@ def draw(table: Kept) -> Any:
         band, column = divmod(i, per_row)
         bottom = height - (band + 1) * tall + 0.34
         box = ((left + column * panel) / width, bottom / height, (panel - 0.18) / width, cell * len(names) / height)
-        _panel(figure.add_axes(box), method, by, names, first=column == 0)
+        _panel(figure.add_axes(box), method, by, names, first=column == 0, text=text)
     return figure
 
 
-def _panel(ax: Any, method: str, by: Mapping[float, Mapping[str, float]], names: Sequence[str], *, first: bool) -> None:
+def _panel(
+    ax: Any, method: str, by: Mapping[float, Mapping[str, float]], names: Sequence[str], *, first: bool, text: bool
+) -> None:
     targets = list(by)
     halvings = max((math.log2(1 / v) for layers in by.values() for v in layers.values() if v > 0), default=1.0) or 1.0
-    raster = len(targets) * len(names) > MAX_VECTOR_CELLS
-    for c, target in enumerate(targets):
+    if not text:
+        _raster(ax, [[by[target].get(name) for target in targets] for name in names], halvings)
+    for c, target in enumerate(targets if text else ()):
         for r, name in enumerate(names):
             if name in by[target]:
-                _cell(ax, c, r, by[target][name], halvings, text=len(names) <= MAX_TEXT_ROWS, raster=raster)
+                _cell(ax, c, r, by[target][name], halvings)
     ax.set_xlim(0, len(targets))
     ax.set_ylim(len(names), 0)
     ax.spines["bottom"].set_visible(False)
@@ -87,15 +92,30 @@ def _panel(ax: Any, method: str, by: Mapping[float, Mapping[str, float]], names:
     ax.set_title(wrap(title(method), max(12, int(3.6 * len(targets)))), loc="left", fontsize=10.5, color=INK, pad=7)
 
 
-def _cell(ax: Any, c: int, r: int, left: float, halvings: float, *, text: bool, raster: bool) -> None:
-    depth = min(math.log2(1 / left) / halvings, 1.0) if left > 0 else 1.0
-    gap = 0.03 if text else 0.0
-    colour = HEAT if left > 0 else WARN
-    ax.fill((c + gap, c + 1 - gap, c + 1 - gap, c + gap), (r + gap, r + gap, r + 1 - gap, r + 1 - gap), color=colour,
-            alpha=0.06 + 0.9 * depth, lw=0, rasterized=raster, clip_on=False)  # fmt: skip
-    if text:
-        ink = ON_HEAT if depth > 0.68 else INK if left < 1 else MUTED
-        ax.text(c + 0.5, r + 0.53, sparsity(left), ha="center", va="center", fontsize=8, color=ink)
+def _depth(left: float, halvings: float) -> float:
+    """How strong the colour is, in [0, 1]: equal steps for every halving of what is left."""
+    return min(math.log2(1 / left) / halvings, 1.0) if left > 0 else 1.0
+
+
+def _raster(ax: Any, rows: list[list[float | None]], halvings: float) -> None:
+    """All cells as one picture; opacity carries the number, so that it stands on a light page and on a dark one."""
+    np: Any = require("numpy", "report")
+    image = np.zeros((len(rows), len(rows[0]), 4), dtype=np.uint8)
+    for r, row in enumerate(rows):
+        for c, left in enumerate(row):
+            if left is not None:
+                colour = HEAT if left > 0 else WARN
+                alpha = round(255 * (0.06 + 0.9 * _depth(left, halvings)))
+                image[r, c] = [*(int(colour[i : i + 2], 16) for i in (1, 3, 5)), alpha]
+    ax.imshow(image, interpolation="none", aspect="auto", extent=(0, len(rows[0]), len(rows), 0))
+
+
+def _cell(ax: Any, c: int, r: int, left: float, halvings: float) -> None:
+    depth, gap = _depth(left, halvings), 0.03
+    ax.fill((c + gap, c + 1 - gap, c + 1 - gap, c + gap), (r + gap, r + gap, r + 1 - gap, r + 1 - gap),
+            color=HEAT if left > 0 else WARN, alpha=0.06 + 0.9 * depth, lw=0, clip_on=False)  # fmt: skip
+    ink = ON_HEAT if depth > 0.68 else INK if left < 1 else MUTED
+    ax.text(c + 0.5, r + 0.53, sparsity(left), ha="center", va="center", fontsize=8, color=ink)
 
 
 def sparsity(left: float) -> str:

@@ -1,0 +1,195 @@
+"""What the page says about one network on one task: its figures, its tables, its sentences."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from functools import partial
+from typing import NamedTuple
+
+from . import words as w
+from .aggregate import DENSE, Summary, aggregate, best, dense_stat, front, pairs
+from .data import Comparison, Point
+from .figures import curves, layers, mask
+from .figures.axes import VIEWS, View
+from .figures.render import Rendered, render
+from .figures.style import looks
+from .significance import Difference, compare
+from .tables import Table, cost_table, layer_table, summary_table
+from .verdicts import Tab, difference_tabs
+
+__all__ = ["Section", "sections"]
+
+MAX_FIGURES = 48  # of curves; with more networks than this allows for, each has its two main ones alone
+
+
+class Section(NamedTuple):
+    """What the report says about one (task, model)."""
+
+    id: str
+    task: str
+    model: str
+    dense: str
+    headline: str
+    cards: list[tuple[str, str, str]]
+    lost: list[Tab]
+    gained: list[Tab]
+    layers: Rendered | None
+    mask: Rendered | None
+    summary: Table
+    by_layer: Table | None
+    differences: list[Tab]
+    cost: Table
+    cost_note: str
+
+    @property
+    def figures(self) -> list[Rendered]:
+        """All its figures."""
+        return [t.figure for t in (*self.lost, *self.gained) if t.figure] + [f for f in (self.layers, self.mask) if f is not None]
+
+
+def sections(comparison: Comparison, within: float = 0.01, differences: Sequence[Difference] | None = None) -> list[Section]:
+    """One section per (task, model), its figures drawn.
+
+    Args:
+        comparison: what to show.
+        within: what a knee may lose against dense, as a fraction.
+        differences: between its methods; they are worked out when not given.
+    """
+    taken: set[str] = set()
+    out = []
+    tests = compare(comparison.points) if differences is None else differences
+    everything = pairs(comparison.points)
+    most = max(1, MAX_FIGURES // max(1, 2 * len(everything)))
+    for task, model in everything:
+        base = w.slug(f"{task}-{model}")
+        id = next(x for n in itertools.count(1) if (x := base if n == 1 else f"{base}-{n}") not in taken)
+        taken.add(id)
+        mine = [d for d in tests if (d.task, d.model) == (task, model)]
+        out.append(_section(comparison, task, model, id, within, mine, most))
+    return out
+
+
+def _section(
+    comparison: Comparison, task: str, model: str, id: str, within: float, tests: Sequence[Difference], most: int
+) -> Section:
+    points = [p for p in comparison.points if (p.task, p.model) == (task, model)]
+    groups, dense = aggregate(points), dense_stat(points, task, model)
+    star = best(groups, dense, within)
+    kept = layers.kept(points)
+    pictures = [m for m in comparison.mask_pictures if (m.task, m.model) == (task, model)]
+    said = f"Per-layer sparsity of {model} on {task}, in percent, by method and compression."
+    seen = f"Share of first-layer weights of {model} left for every pixel of the picture, by method."
+    lost, gained = VIEWS[any(s.language for s in groups)]
+    draw = partial(_curve, comparison, points, groups, id, star)
+    return Section(
+        id=id, task=task, model=model, dense=w.percent_stat(dense), headline=_headline(star, within, dense is not None),
+        cards=_cards(star), lost=[draw(v) for v in _with_data(lost, groups)[:most]],
+        gained=[draw(v) for v in _with_data(gained, groups)[:most]],
+        layers=render(f"{id}-layers", said, partial(layers.draw, kept)) if kept else None,
+        mask=render(f"{id}-mask", seen, partial(mask.draw, pictures)) if pictures else None,
+        summary=summary_table(
+            f"{id}-summary", f"{model} on {task}, mean ± standard deviation over seeds", groups, star, front(groups)
+        ),
+        by_layer=layer_table(f"{id}-by-layer", f"Entries removed per layer of {model}, %", kept),
+        differences=difference_tabs(id, model, tests),
+        cost=cost_table(f"{id}-cost", f"What the runs of {model} on {task} took", groups),
+        cost_note=_cost_note(points),
+    )  # fmt: skip
+
+
+def _with_data(some: Sequence[View], groups: Sequence[Summary]) -> list[View]:
+    """The views for which there is something to draw; the first always."""
+    judged = [s for s in groups if s.method != DENSE]
+    there = [v for v in some if any(getattr(s, v.x) is not None and getattr(s, v.y) is not None for s in judged)]
+    shown = [v for v in there if v.y != "perplexity" or any(s.language for s in groups)]
+    return shown if some[0] in shown else [some[0], *shown]
+
+
+def _curve(
+    comparison: Comparison, points: Sequence[Point], groups: Sequence[Summary], id: str, star: Summary | None, view: View
+) -> Tab:
+    task, model = points[0].task, points[0].model
+    dense = dense_stat(points, task, model, view.y)
+    overlay = [p for p in comparison.published if (p.task, p.model) == (task, model)]
+    made = partial(curves.draw, groups, dense, view, looks(comparison.points), overlay)
+    figure = render(f"{id}-{view.name}", _alt(task, model, view, groups, star), made)
+    caption = CAPTIONS.get(view.x if view.x != "compression" else view.y, "")
+    if view.x == "inference_joules":
+        caption += f" {_energy_label(points)}."
+    if overlay:
+        caption += " Dotted, hollow: published results, under their own conditions."
+    return Tab(f"{id}-{view.name}", view.tab, caption.strip(), figure=figure)
+
+
+RINGED = "Line: mean over seeds; band or bar: one standard deviation; ringed: on the Pareto front; dashed grey: controls."
+CAPTIONS = {
+    "top1": f"Accuracy against compression. {RINGED}",
+    "perplexity": f"Perplexity against compression; lower is better. {RINGED}",
+    "top1_change": f"What pruning costs: each run against the dense network of its own seed. {RINGED}",
+    "top5": f"Top-5 accuracy against compression. {RINGED}",
+    "speedup": "The same runs against theoretical speed-up. Where it differs from the figure beside it, weights and "
+    "multiply-adds are not removed from the same layers.",
+    "latency_ms": "The same runs against measured latency, in turns with the dense network on the machine named below. Zeros "
+    "alone make nothing faster in dense kernels.",
+    "file_bytes": "The same runs against the bytes of the saved file, header and indices included.",
+    "inference_joules": "The same runs against the energy of one inference.",
+}
+
+
+def _energy_label(points: Sequence[Point]) -> str:
+    labels = dict.fromkeys(p.inference_energy for p in points if p.inference_energy)
+    return "Energy is " + " and ".join(labels) if labels else "Nobody counted the energy"
+
+
+def _cost_note(points: Sequence[Point]) -> str:
+    """Who counted what, in one line."""
+    memory = dict.fromkeys(p.peak_memory for p in points if p.peak_memory)
+    energy = dict.fromkeys(p.training_energy for p in points if p.training_energy)
+    said = ["A run's own work: the training of the dense network it starts from is the dense row's."]
+    if memory:
+        said.append(f"Memory: {' and '.join(memory)}.")
+    if energy:
+        said.append(f"Energy: {' and '.join(energy)}{_RAPL if any('rapl' in e for e in energy) else ''}.")
+    return " ".join(said)
+
+
+_RAPL = ", the whole processor package, whatever else ran there included"
+
+
+def _alt(task: str, model: str, view: View, groups: Sequence[Summary], star: Summary | None) -> str:
+    across = {"speedup": "theoretical speed-up", "latency_ms": "latency", "file_bytes": "file size", "inference_joules": "energy"}
+    upright = {"top1": "Top-1 accuracy", "top1_change": "Change of Top-1", "top5": "Top-5 accuracy", "perplexity": "Perplexity"}
+    methods = ", ".join(dict.fromkeys(w.title(s.method) for s in groups if s.method != DENSE))
+    end = f" {w.title(star.method)} goes furthest near the dense accuracy." if star else ""
+    named = f"{upright[view.y]} of {model} on {task} against {across.get(view.x, 'compression')}"
+    return f"{named}: {methods}.{end} The numbers are in the table below."
+
+
+def _headline(star: Summary | None, within: float, has_dense: bool) -> str:
+    points = w.points(within)
+    if not has_dense:
+        return "The dense network was not evaluated, so no knee can be named."
+    if star is None:
+        return f"No method stays within {points} of the dense network at any compression tried."
+    at = w.times(star.compression.mean) if star.compression else w.MISSING
+    return f"At {at} compression {w.title(star.method)} stays within {points} of the dense network; no method here goes further."
+
+
+def _points(within: float) -> str:
+    return f"{100 * within:g} point{'' if within == 0.01 else 's'}"
+
+
+def _cards(star: Summary | None) -> list[tuple[str, str, str]]:
+    if star is None or star.compression is None:
+        return []
+    cards = [("Compression", w.times(star.compression.mean), "parameters ÷ non-zero")]
+    if star.top1_change is not None:
+        cards.append(("Top-1 change", f"{w.change(star.top1_change.mean)} pt", f"to {w.percent_stat(star.top1)} %"))
+    if star.speedup is not None:
+        cards.append(("Theoretical speed-up", w.times(star.speedup.mean), "multiply-adds ÷ those left"))
+    if star.file_ratio is not None and star.file_bytes is not None:
+        cards.append(("Smaller file", w.times(star.file_ratio.mean), f"{w.size(star.file_bytes.mean)} on disk"))
+    if star.measured_speedup is not None and star.latency_ms is not None:
+        cards.append(("Measured speed-up", w.times(star.measured_speedup.mean), f"{w.millis(star.latency_ms.mean)} a batch"))
+    return cards
