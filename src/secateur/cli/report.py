@@ -68,7 +68,7 @@ def _folders(patterns: list[str]) -> list[Path]:
     """
     folders: dict[Path, None] = {}
     for pattern in patterns:
-        matches = [pattern] if Path(pattern).is_dir() else sorted(glob.glob(pattern))  # noqa: PTH207: it may be absolute
+        matches = [pattern] if Path(pattern).is_dir() else sorted(glob.glob(pattern))  # noqa: PTH207 (may be absolute)
         here = [Path(p) for p in matches if Path(p).is_dir()]
         if not here:
             raise RunError(f"there is no folder {pattern!r}; give a folder of runs, or a pattern like 'runs/*'")
@@ -101,4 +101,11 @@ def read_outcomes(folders: list[Path]) -> Found:
         where = ", ".join(repr(str(f)) for f in folders)
         first = f" ({left_out[0]})" if left_out else ""
         raise RunError(f"no finished run is under {where}{first}; secateur run FILE.yaml --out {folders[0]} makes one")
+    found.outcomes.sort(key=_place)
     return found._replace(left_out=left_out, unfinished=len(begun - found.roots.keys()))
+
+
+def _place(outcome: Outcome) -> tuple[str, str, str, str, float, int]:
+    """Folders are named by hashes; a reader wants names in order."""
+    e = outcome.experiment
+    return e.task, e.model, e.method or "", e.control or "", e.compression or 0.0, e.seed

@@ -42,6 +42,8 @@ class Summary:
         language: it is judged by its perplexity.
         n: runs that ended.
         failed: runs that did not; they are counted, and are in no mean.
+        inference_energy: who counted the joules of an inference.
+        training_energy: who counted those of the training.
     """
 
     task: str
@@ -71,6 +73,8 @@ class Summary:
     training_joules: Stat | None
     peak_bytes: Stat | None
     steps: Stat | None
+    inference_energy: str | None
+    training_energy: str | None
 
 
 def stat(values: Iterable[float | None]) -> Stat | None:
@@ -114,8 +118,19 @@ def _summary(key: tuple[str, str, str, float], group: Sequence[Point]) -> Summar
     return Summary(
         task=task, model=model, method=method, target=target, control=any(p.control for p in group),
         language=any(p.kind == "language" for p in group), n=len(good), failed=len(group) - len(good),
+        inference_energy=said(p.inference_energy for p in good), training_energy=said(p.training_energy for p in good),
         **{m: stat(getattr(p, m) for p in good) for m in METRICS},
     )  # fmt: skip
+
+
+def said(labels: Iterable[str | None]) -> str | None:
+    """The one label, or all of them; None without any.
+
+    Example:
+        >>> said(["measured: rapl", None, "measured: rapl"])
+        'measured: rapl'
+    """
+    return " and ".join(sorted({x for x in labels if x is not None})) or None
 
 
 def dense_stat(points: Iterable[Point], task: str, model: str, metric: str = "top1") -> Stat | None:

@@ -8,7 +8,7 @@ from functools import partial
 from typing import NamedTuple
 
 from . import words as w
-from .aggregate import DENSE, Summary, aggregate, best, dense_stat, front, pairs
+from .aggregate import DENSE, Summary, aggregate, best, dense_stat, front, pairs, said
 from .data import Comparison, Point
 from .figures import curves, layers, mask
 from .figures.axes import VIEWS, View
@@ -78,7 +78,7 @@ def _section(
     star = best(groups, dense, within)
     kept = layers.kept(points)
     pictures = [m for m in comparison.mask_pictures if (m.task, m.model) == (task, model)]
-    said = f"Per-layer sparsity of {model} on {task}, in percent, by method and compression."
+    seen_layers = f"Per-layer sparsity of {model} on {task}, in percent, by method and compression."
     seen = f"Share of first-layer weights of {model} left for every pixel of the picture, by method."
     lost, gained = VIEWS[any(s.language for s in groups)]
     draw = partial(_curve, comparison, points, groups, id, star)
@@ -86,7 +86,7 @@ def _section(
         id=id, task=task, model=model, dense=w.percent_stat(dense), headline=_headline(star, within, dense is not None),
         cards=_cards(star), lost=[draw(v) for v in _with_data(lost, groups)[:most]],
         gained=[draw(v) for v in _with_data(gained, groups)[:most]],
-        layers=render(f"{id}-layers", said, partial(layers.draw, kept)) if kept else None,
+        layers=render(f"{id}-layers", seen_layers, partial(layers.draw, kept)) if kept else None,
         mask=render(f"{id}-mask", seen, partial(mask.draw, pictures)) if pictures else None,
         summary=summary_table(
             f"{id}-summary", f"{model} on {task}, mean ± standard deviation over seeds", groups, star, front(groups)
@@ -115,9 +115,7 @@ def _curve(
     made = partial(curves.draw, groups, dense, view, looks(comparison.points), overlay)
     figure = render(f"{id}-{view.name}", _alt(task, model, view, groups, star), made)
     caption = CAPTIONS.get(view.x if view.x != "compression" else view.y, "")
-    if view.x == "inference_joules":
-        caption += f" {_energy_label(points)}."
-    if overlay:
+    if curves.overlays(overlay, view):
         caption += " Dotted, hollow: published results, under their own conditions."
     return Tab(f"{id}-{view.name}", view.tab, caption.strip(), figure=figure)
 
@@ -137,21 +135,15 @@ CAPTIONS = {
 }
 
 
-def _energy_label(points: Sequence[Point]) -> str:
-    labels = dict.fromkeys(p.inference_energy for p in points if p.inference_energy)
-    return "Energy is " + " and ".join(labels) if labels else "Nobody counted the energy"
-
-
 def _cost_note(points: Sequence[Point]) -> str:
     """Who counted what, in one line."""
-    memory = dict.fromkeys(p.peak_memory for p in points if p.peak_memory)
-    energy = dict.fromkeys(p.training_energy for p in points if p.training_energy)
-    said = ["A run's own work: the training of the dense network it starts from is the dense row's."]
+    memory, energy = said(p.peak_memory for p in points), said(p.training_energy for p in points)
+    words = ["A run's own work: the training of the dense network it starts from is the dense row's."]
     if memory:
-        said.append(f"Memory: {' and '.join(memory)}.")
+        words.append(f"Memory: {memory}.")
     if energy:
-        said.append(f"Energy: {' and '.join(energy)}{_RAPL if any('rapl' in e for e in energy) else ''}.")
-    return " ".join(said)
+        words.append(f"Energy: {energy}{_RAPL if 'rapl' in energy else ''}.")
+    return " ".join(words)
 
 
 _RAPL = ", the whole processor package, whatever else ran there included"
@@ -192,4 +184,7 @@ def _cards(star: Summary | None) -> list[tuple[str, str, str]]:
         cards.append(("Smaller file", w.times(star.file_ratio.mean), f"{w.size(star.file_bytes.mean)} on disk"))
     if star.measured_speedup is not None and star.latency_ms is not None:
         cards.append(("Measured speed-up", w.times(star.measured_speedup.mean), f"{w.millis(star.latency_ms.mean)} a batch"))
+    if star.energy_ratio is not None and star.inference_joules is not None:
+        how = f"{w.joules(star.inference_joules.mean)}, {star.inference_energy}"
+        cards.append(("Less energy", w.times(star.energy_ratio.mean), how))
     return cards

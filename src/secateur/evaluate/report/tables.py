@@ -6,12 +6,16 @@ import dataclasses as dc
 from collections.abc import Sequence
 
 from . import words as w
-from .aggregate import Stat, Summary
+from .aggregate import Stat, Summary, said
 from .data import Point, Published
 from .figures.layers import Kept, names_of
 from .significance import Difference
 
 __all__ = ["Cell", "Table", "cost_table", "difference_table", "layer_table", "point_table", "published_table", "summary_table"]
+
+
+Columns = tuple[tuple[str, str, bool], ...]
+"""Heading, explanation, and whether it holds numbers."""
 
 
 @dc.dataclass(frozen=True)
@@ -27,11 +31,11 @@ class Cell:
 
 @dc.dataclass(frozen=True)
 class Table:
-    """A captioned table; columns are (heading, explanation, numeric)."""
+    """A captioned table."""
 
     id: str
     caption: str
-    columns: tuple[tuple[str, str, bool], ...]
+    columns: Columns
     rows: list[list[Cell]]
     grouped: bool = False
     sortable: bool = True
@@ -44,13 +48,13 @@ SUMMARY = (
     ("Top-1, %", "Mean ± standard deviation over seeds", True),
     ("Change", "Top-1 minus the same seed's dense Top-1, points", True),
     ("Before", "Top-1 right after pruning, before fine-tuning, %", True),
-    ("Top-5, %", "Given from 10 classes up", True),
+    ("Top-5, %", "Mean over seeds; given from 10 classes up", True),
     ("Perplexity", "e to the loss", True),
     ("Front", "No other method has both a higher compression and a better accuracy (perplexity, for language)", False),
     ("Compression", "Parameters ÷ non-zero parameters, over all tensors", True),
     ("Speed-up", "Theoretical: multiply-adds ÷ those left", True),
     ("File", "Size of the saved file", True),
-    ("File ratio", "Dense float32 bytes ÷ file bytes", True),
+    ("Ratio", "Dense float32 bytes ÷ file bytes", True),
     ("Latency", "Median latency of one batch", True),
     ("Measured", "Dense latency ÷ latency", True),
     ("Energy", "Joules of one inference", True),
@@ -78,7 +82,8 @@ def summary_table(
 ) -> Table:
     """A row per (method, target); the knee carries a badge, what is on the Pareto front a mark."""
     rows = [_summary_row(s, "knee" if s is star else "", any(s is b for b in best)) for s in summaries]
-    return _without_empty(Table(id, caption, SUMMARY, rows, grouped=True))
+    columns = _labelled(SUMMARY, said(s.inference_energy for s in summaries))
+    return _without_empty(Table(id, caption, columns, rows, grouped=True))
 
 
 def _summary_row(s: Summary, badge: str, on_front: bool) -> list[Cell]:
@@ -93,9 +98,9 @@ def _summary_row(s: Summary, badge: str, on_front: bool) -> list[Cell]:
         Cell(w.percent_stat(s.top1), mean(s.top1), "strong"),
         Cell(w.change(mean(s.top1_change)), mean(s.top1_change)),
         Cell(w.percent(mean(s.top1_before)), mean(s.top1_before)),
-        Cell(w.percent_stat(s.top5), mean(s.top5)),
+        Cell(w.percent(mean(s.top5)), mean(s.top5)),
         Cell(w.number_stat(s.perplexity) if s.language else w.MISSING, mean(s.perplexity), "strong"),
-        Cell("◯ front" if on_front else w.MISSING, int(on_front), "front" if on_front else "none"),
+        Cell("◯" if on_front else w.MISSING, int(on_front), "front" if on_front else "none"),
         Cell(w.times(mean(s.compression)), mean(s.compression)),
         Cell(w.times(mean(s.speedup)), mean(s.speedup)),
         Cell(w.size(mean(s.file_bytes)), mean(s.file_bytes)),
@@ -130,7 +135,7 @@ def cost_table(id: str, caption: str, summaries: Sequence[Summary]) -> Table:
             Cell(w.size(memory), memory),
             Cell(w.joules(joules), joules),
         ])  # fmt: skip
-    return _without_empty(Table(id, caption, COST, rows))
+    return _without_empty(Table(id, caption, _labelled(COST, said(s.training_energy for s in summaries)), rows))
 
 
 def difference_table(id: str, caption: str, some: Sequence[Difference]) -> Table:
@@ -161,7 +166,14 @@ def _difference(d: Difference, sign: int) -> Cell:
 
 def point_table(id: str, caption: str, points: Sequence[Point]) -> Table:
     """A row per run; a failed run says why in the place of its accuracy."""
-    return _without_empty(Table(id, caption, POINT, [_point_row(p) for p in points]))
+    columns = _labelled(POINT, said(p.inference_energy for p in points))
+    return _without_empty(Table(id, caption, columns, [_point_row(p) for p in points]))
+
+
+def _labelled(columns: Columns, how: str | None) -> Columns:
+    """The columns, that of energy with who counted: a figure without it says nothing."""
+    short = "" if how is None else ", " + " and ".join(x.removeprefix("measured: ").split(":")[0] for x in how.split(" and "))
+    return tuple((n + short, f"{x}, {how}", k) if n.startswith("Energy") else (n, x, k) for n, x, k in columns)
 
 
 def _point_row(p: Point) -> list[Cell]:

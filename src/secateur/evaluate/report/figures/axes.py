@@ -37,7 +37,7 @@ X = {
     "speedup": Across("Theoretical speed-up: multiply-adds ÷ those left (log scale)", True, _ratio),
     "latency_ms": Across("Median latency of one batch (log scale, faster to the right)", False, lambda v: _short(millis(v))),
     "file_bytes": Across("Size of the saved file (log scale, smaller to the right)", False, lambda v: _short(size(v))),
-    "inference_joules": Across("Energy of one inference (log scale, less to the right)", False, lambda v: _short(joules(v))),
+    "inference_joules": Across("Energy of one inference, HOW (log scale, less to the right)", False, lambda v: _short(joules(v))),
 }
 Y = {
     "top1": Upright("Top-1 accuracy, %", "Top-1", 100),

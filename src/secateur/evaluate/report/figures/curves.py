@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from ..aggregate import DENSE, Stat, Summary
+from ..aggregate import DENSE, Stat, Summary, said
 from ..data import Published
 from ..pareto import front
 from ..words import title
@@ -74,7 +74,8 @@ def draw(
     figure = blank(6.4, height)
     ax = figure.add_axes((0.085, 0.6075 / height, 0.61, 1 - 1.0125 / height))
     low, high = window(lines + others, dense, view)
-    _axes(ax, view, lines + others, low, high)
+    how = said(s.inference_energy for s in summaries) or "nobody says how counted"
+    _axes(ax, view, lines + others, low, high, X[view.x].label.replace("HOW", how))
     if not lines:
         ax.text(0.5, 0.5, "no run has both numbers", transform=ax.transAxes, color=MUTED, ha="center")
     if dense is not None:
@@ -115,7 +116,7 @@ def window(lines: Sequence[Curve], dense: Stat | None, view: View) -> tuple[floa
     return low - 0.08 * height, high + 0.2 * height
 
 
-def _axes(ax: Any, view: View, lines: Sequence[Curve], low: float, high: float) -> None:
+def _axes(ax: Any, view: View, lines: Sequence[Curve], low: float, high: float, label: str) -> None:
     across, ratio = X[view.x], view.x in ("compression", "speedup")
     xs = [x for c in lines for x in c.x] or [2.0, 32.0]
     left, right = min(xs), max(xs)
@@ -128,7 +129,7 @@ def _axes(ax: Any, view: View, lines: Sequence[Curve], low: float, high: float) 
     ax.minorticks_off()
     ax.grid(axis="y")
     ax.yaxis.get_major_locator().set_params(nbins=6)
-    ax.set_xlabel(across.label, labelpad=9, fontsize=10, loc="left")
+    ax.set_xlabel(label, labelpad=9, fontsize=10, loc="left")
     ax.text(0, 1.03, Y[view.y].label, transform=ax.transAxes, color=MUTED, fontsize=10, ha="left", va="bottom")
 
 

@@ -23,13 +23,13 @@ MAX_TEXT_CELLS = 500  # of a figure; more numbers than that are read in the tabl
 
 
 def kept(points: Iterable[Point]) -> Kept:
-    """The fraction left of every layer, its seeds taken together; a tensor that no method prunes is left out.
+    """The fraction left of every layer, its seeds taken together; a tensor of which no method removes 1 % is left out.
 
     Args:
         points: of one (task, model).
     """
     counts: dict[str, dict[float, dict[str, list[int]]]] = {}
-    for p in points:
+    for p in sorted(points, key=lambda p: p.control):
         if p.method == DENSE or p.error is not None or not p.layers:
             continue
         layers = counts.setdefault(p.method, {}).setdefault(p.target_compression, {})
@@ -38,7 +38,7 @@ def kept(points: Iterable[Point]) -> Kept:
             cell[0] += layer.nonzero
             cell[1] += layer.total
     cells = [(n, left, total) for by in counts.values() for ls in by.values() for n, (left, total) in ls.items()]
-    touched = {n for n, left, total in cells if left < total} or {n for n, *_ in cells}
+    touched = {n for n, left, total in cells if left <= 0.99 * total} or {n for n, *_ in cells}
     return {
         m: {t: {n: left / max(total, 1) for n, (left, total) in ls.items() if n in touched} for t, ls in sorted(by.items())}
         for m, by in counts.items()
