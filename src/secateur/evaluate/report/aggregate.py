@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses as dc
 import math
-import statistics
 from collections.abc import Iterable, Sequence
 
 from . import pareto
@@ -87,7 +86,10 @@ def stat(values: Iterable[float | None]) -> Stat | None:
     known = [float(v) for v in values if v is not None]
     if not known:
         return None
-    return Stat(statistics.fmean(known), statistics.stdev(known) if len(known) > 1 else None, len(known))
+    n = len(known)
+    mean = math.fsum(known) / n
+    std = math.sqrt(math.fsum((v - mean) ** 2 for v in known) / (n - 1)) if n > 1 else None
+    return Stat(mean, std, n)
 
 
 def pairs(points: Iterable[Point]) -> list[tuple[str, str]]:

@@ -7,6 +7,7 @@ import dataclasses as dc
 import io
 import json
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ def write_report(comparison: Comparison, folder: Path, *, within: float = 0.01) 
     differences = compare(comparison.points)
     parts = sections(comparison, within, differences)
     page = html(comparison, parts, within)
-    data = json.dumps(comparison.to_dict(), indent=1, ensure_ascii=False, allow_nan=False, default=str)
+    data = points_json(comparison)
     try:
         (folder / "figures").mkdir(parents=True, exist_ok=True)
         _put(folder / "points.json", data.encode())
@@ -83,6 +84,15 @@ def points_csv(comparison: Comparison) -> str:
     """All points, a line each, without their layers; a text that a spreadsheet would run as a formula gets a leading quote."""
     names = [*_columns(), *EXTRA]
     return _csv([names, *([_plain(getattr(p, n)) for n in names] for p in comparison.points)])
+
+
+def points_json(comparison: Comparison) -> str:
+    """Everything the report was written from; a line each point, which is a tenth of the time that indenting takes."""
+    whole = comparison.to_dict()
+    plain = partial(json.dumps, ensure_ascii=False, allow_nan=False, default=str)
+    points = ",\n".join(map(plain, whole.pop("points")))
+    rest = ",\n".join(f"{plain(name)}: {plain(value)}" for name, value in whole.items())
+    return f'{{{rest},\n"points": [\n{points}\n]}}\n'
 
 
 def points_parquet(comparison: Comparison) -> bytes:

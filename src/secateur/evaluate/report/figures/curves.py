@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from ....core.errors import require
 from ..aggregate import DENSE, Stat, Summary, said
 from ..data import Published
 from ..pareto import front
 from ..words import title
 from .axes import View, X, Y, decimal_ticks, log_ticks
-from .style import CONTROL, INK, LINE, MUTED, PUBLISHED, Look, blank
+from .style import CONTROL, INK, LINE, MUTED, PUBLISHED, Look, blank, fixed_labels
 
 __all__ = ["Curve", "curves", "draw", "spread", "window", "wrap"]
 
@@ -129,7 +130,9 @@ def _axes(ax: Any, view: View, lines: Sequence[Curve], low: float, high: float, 
     ax.minorticks_off()
     ax.grid(axis="y")
     ax.yaxis.get_major_locator().set_params(nbins=6)
-    ax.set_xlabel(label, labelpad=9, fontsize=10, loc="left")
+    fixed_labels(ax)
+    down = 0.43 / (ax.figure.get_figheight() - 1.0125)  # inches under the axis, as a share of its height
+    ax.text(0, -down, label, transform=ax.transAxes, color=MUTED, fontsize=10, ha="left", va="top")
     ax.text(0, 1.03, Y[view.y].label, transform=ax.transAxes, color=MUTED, fontsize=10, ha="left", va="bottom")
 
 
@@ -147,7 +150,9 @@ def _line(ax: Any, c: Curve, look: Look, part: str, *, band: bool) -> None:
     if band:
         ax.fill_between(c.x, low, high, color=look.colour, alpha=0.1 if c.control else 0.16, lw=0, gid=f"{part}band")
     elif any(c.spread):
-        ax.vlines(c.x, low, high, color=look.colour, lw=1, alpha=0.6, gid=f"{part}bar")
+        bars = [((x, a), (x, b)) for x, a, b in zip(c.x, low, high, strict=True)]
+        collections: Any = require("matplotlib.collections", "report")
+        ax.add_collection(collections.LineCollection(bars, colors=look.colour, lw=1, alpha=0.6, gid=f"{part}bar"), autolim=False)
     width = 1.4 if c.control else 2
     ax.plot(c.x, c.y, color=look.colour, ls=look.dash, marker=look.marker, lw=width, ms=5.5, mew=1.4, gid=f"{part}line")
 
@@ -169,8 +174,9 @@ def _labels(
     unit = 4.5 / ax.figure.get_figheight()
     heights = [unit * (0.055 + 0.045 * n.count("\n")) for n in names]
     places = spread([(y - low) / (high - low) for y, *_ in ends], heights, 0.0, 1.0)
+    place_of = ax.transData + ax.transAxes.inverted()
     for (y, x, _, style, id), name, place in zip(ends, names, places, strict=True):
-        end = ax.transAxes.inverted().transform(ax.transData.transform((x, min(max(y, low), high))))
+        end = place_of.transform((x, min(max(y, low), high)))
         free = {"transform": ax.transAxes, "clip_on": False}
         ax.plot((end[0] + 0.012, 1.025), (end[1], place), color=LINE, lw=0.9, zorder=0, gid=f"{id}leader", **free)
         face = "none" if style.dash == ":" else style.colour

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from ....core.errors import require
 from ..aggregate import DENSE
@@ -23,7 +23,7 @@ MAX_TEXT_CELLS = 500  # of a figure; more numbers than that are read in the tabl
 
 
 def kept(points: Iterable[Point]) -> Kept:
-    """The fraction left of every layer, its seeds taken together; a tensor of which no method removes 1 % is left out.
+    """The fraction left of every layer, its seeds taken together; a tensor of which no method removes 5 % is left out.
 
     Args:
         points: of one (task, model).
@@ -38,7 +38,7 @@ def kept(points: Iterable[Point]) -> Kept:
             cell[0] += layer.nonzero
             cell[1] += layer.total
     cells = [(n, left, total) for by in counts.values() for ls in by.values() for n, (left, total) in ls.items()]
-    touched = {n for n, left, total in cells if left <= 0.99 * total} or {n for n, *_ in cells}
+    touched = {n for n, left, total in cells if left <= 0.95 * total} or {n for n, *_ in cells}
     return {
         m: {t: {n: left / max(total, 1) for n, (left, total) in ls.items() if n in touched} for t, ls in sorted(by.items())}
         for m, by in counts.items()
@@ -63,33 +63,55 @@ def draw(table: Kept) -> Any:
     tall = cell * len(names) + 0.8
     width, height = left + per_row * panel, bands * tall
     figure = blank(width, height)
+    ax = figure.add_axes((0, 0, 1, 1))  # one for all panels, in inches from the top left: axes are what costs time
+    ax.set_axis_off()
+    cells = [v for by in table.values() for layers in by.values() for v in layers.values() if v > 0]
+    halvings = max(map(math.log2, (1 / v for v in cells)), default=1.0) or 1.0  # one scale, for methods are to be compared
     for i, (method, by) in enumerate(table.items()):
         band, column = divmod(i, per_row)
-        bottom = height - (band + 1) * tall + 0.34
-        box = ((left + column * panel) / width, bottom / height, (panel - 0.18) / width, cell * len(names) / height)
-        _panel(figure.add_axes(box), method, by, names, first=column == 0, text=text)
+        box = _Box(left + column * panel, band * tall + 0.46, (panel - 0.18) / len(by), cell)
+        _panel(ax, box, method, by, names, halvings, text=text)
+        if column == 0:
+            for r in range(0, len(names), math.ceil(len(names) / 30)):
+                at = box.y + (r + 0.5) * cell
+                ax.text(left - 0.09, at, short(names[r]), fontsize=9, color=MUTED, ha="right", va="center")
+    ax.set_xlim(0, width)
+    ax.set_ylim(height, 0)
     return figure
 
 
+class _Box(NamedTuple):
+    """A panel's upper left corner and the size of its cells, in inches."""
+
+    x: float
+    y: float
+    w: float
+    h: float
+
+
 def _panel(
-    ax: Any, method: str, by: Mapping[float, Mapping[str, float]], names: Sequence[str], *, first: bool, text: bool
+    ax: Any, box: _Box, method: str, by: Mapping[float, Mapping[str, float]], names: Sequence[str], halvings: float, *, text: bool
 ) -> None:
-    targets = list(by)
-    halvings = max((math.log2(1 / v) for layers in by.values() for v in layers.values() if v > 0), default=1.0) or 1.0
     if not text:
-        _raster(ax, [[by[target].get(name) for target in targets] for name in names], halvings)
-    for c, target in enumerate(targets if text else ()):
-        for r, name in enumerate(names):
-            if name in by[target]:
-                _cell(ax, c, r, by[target][name], halvings)
-    ax.set_xlim(0, len(targets))
-    ax.set_ylim(len(names), 0)
-    ax.spines["bottom"].set_visible(False)
-    ax.set_xticks([c + 0.5 for c in range(len(targets))], [f"{t:.3g}×" for t in targets], fontsize=9)
-    step = math.ceil(len(names) / 30)
-    shown = range(0, len(names), step)
-    ax.set_yticks([r + 0.5 for r in shown], [short(names[r]) if first else "" for r in shown], fontsize=9)
-    ax.set_title(wrap(title(method), max(12, int(3.6 * len(targets)))), loc="left", fontsize=10.5, color=INK, pad=7)
+        _raster(ax, box, [[layers.get(name) for layers in by.values()] for name in names], halvings)
+    for c, (target, layers) in enumerate(by.items()):
+        middle = box.x + (c + 0.5) * box.w
+        ax.text(
+            middle,
+            box.y + box.h * len(names) + 0.09,
+            f"{target:.3g}×",
+            fontsize=9 if box.w > 0.36 else 7.5,
+            color=MUTED,
+            ha="center",
+            va="top",
+        )
+        for r, name in enumerate(names if text else ()):
+            if name in layers:
+                _cell(ax, box, c, r, layers[name], halvings)
+    named = wrap(title(method), max(12, int(3.6 * len(by))))
+    ax.text(
+        box.x, box.y - 0.1, named, fontsize=10.5, color=INK, va="baseline" if "\n" not in named else "bottom", linespacing=1.0
+    )
 
 
 def _depth(left: float, halvings: float) -> float:
@@ -97,7 +119,7 @@ def _depth(left: float, halvings: float) -> float:
     return min(math.log2(1 / left) / halvings, 1.0) if left > 0 else 1.0
 
 
-def _raster(ax: Any, rows: list[list[float | None]], halvings: float) -> None:
+def _raster(ax: Any, box: _Box, rows: list[list[float | None]], halvings: float) -> None:
     """All cells as one picture; opacity carries the number, so that it stands on a light page and on a dark one."""
     np: Any = require("numpy", "report")
     image = np.zeros((len(rows), len(rows[0]), 4), dtype=np.uint8)
@@ -107,15 +129,17 @@ def _raster(ax: Any, rows: list[list[float | None]], halvings: float) -> None:
                 colour = HEAT if left > 0 else WARN
                 alpha = round(255 * (0.06 + 0.9 * _depth(left, halvings)))
                 image[r, c] = [*(int(colour[i : i + 2], 16) for i in (1, 3, 5)), alpha]
-    ax.imshow(image, interpolation="none", aspect="auto", extent=(0, len(rows[0]), len(rows), 0))
+    extent = (box.x, box.x + box.w * len(rows[0]), box.y + box.h * len(rows), box.y)
+    ax.imshow(image, interpolation="none", aspect="auto", extent=extent)
 
 
-def _cell(ax: Any, c: int, r: int, left: float, halvings: float) -> None:
-    depth, gap = _depth(left, halvings), 0.03
-    ax.fill((c + gap, c + 1 - gap, c + 1 - gap, c + gap), (r + gap, r + gap, r + 1 - gap, r + 1 - gap),
-            color=HEAT if left > 0 else WARN, alpha=0.06 + 0.9 * depth, lw=0, clip_on=False)  # fmt: skip
+def _cell(ax: Any, box: _Box, c: int, r: int, left: float, halvings: float) -> None:
+    depth, gap = _depth(left, halvings), 0.01
+    x, y = (box.x + c * box.w, box.x + (c + 1) * box.w), (box.y + r * box.h, box.y + (r + 1) * box.h)
+    ax.fill((x[0] + gap, x[1] - gap, x[1] - gap, x[0] + gap), (y[0] + gap, y[0] + gap, y[1] - gap, y[1] - gap),
+            color=HEAT if left > 0 else WARN, alpha=0.06 + 0.9 * depth, lw=0)  # fmt: skip
     ink = ON_HEAT if depth > 0.68 else INK if left < 1 else MUTED
-    ax.text(c + 0.5, r + 0.53, sparsity(left), ha="center", va="center", fontsize=8, color=ink)
+    ax.text(sum(x) / 2, y[0] + 0.53 * box.h, sparsity(left), ha="center", va="center", fontsize=8, color=ink)
 
 
 def sparsity(left: float) -> str:

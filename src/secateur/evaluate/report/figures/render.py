@@ -44,7 +44,8 @@ def render(name: str, alt: str, draw: Callable[[], Any]) -> Rendered:
         warnings.simplefilter("ignore")  # a glyph the font lacks is drawn as a box, which is no reason to fail
         figure = draw()
         png, svg = io.BytesIO(), io.StringIO()
-        figure.savefig(png, format="png", dpi=160, facecolor="white", metadata={"Software": None})
+        figure.savefig(png, format="png", dpi=160, facecolor="white", metadata={"Software": None},
+                       pil_kwargs={"compress_level": 1})  # fmt: skip
         figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     return Rendered(name, alt, png.getvalue(), svg.getvalue(), inline(svg.getvalue(), name, alt))
 
