@@ -84,7 +84,7 @@ def read_outcomes(folders: list[Path]) -> Found:
     """
     found, left_out = Found([], {}, [], 0), list[str]()
     begun = set[str]()
-    for path in (p for folder in folders for p in (folder, *sorted(folder.iterdir())) if (p / "experiment.yaml").exists()):
+    for path in (p for folder in folders for p in _run_folders(folder)):
         begun.add(path.name)
         if path.name in found.roots:  # the same experiment, and so the same result
             continue
@@ -103,6 +103,12 @@ def read_outcomes(folders: list[Path]) -> Found:
         raise RunError(f"no finished run is under {where}{first}; secateur run FILE.yaml --out {folders[0]} makes one")
     found.outcomes.sort(key=_place)
     return found._replace(left_out=left_out, unfinished=len(begun - found.roots.keys()))
+
+
+def _run_folders(folder: Path) -> list[Path]:
+    """The folders of runs in a folder, or the folder itself where it is one."""
+    inside = [p for p in sorted(folder.iterdir()) if (p / "result.json").exists() or (p / "experiment.yaml").exists()]
+    return [folder] if (folder / "result.json").exists() else inside
 
 
 def _place(outcome: Outcome) -> tuple[str, str, str, str, float, int]:
