@@ -15,7 +15,8 @@ from .data import Point
 __all__ = ["Difference", "compare", "fewest", "holm", "sign_flip"]
 
 LEVEL = 0.05
-MOST_EXACT = 16  # seeds; 2¹⁶ signs are tried at the most, beyond that the signs are a sample of 2¹⁶
+MOST_EXACT = 16  # seeds; beyond these the sign patterns are a sample
+SAMPLE = 2**14
 
 
 @dc.dataclass(frozen=True, kw_only=True)
@@ -126,7 +127,7 @@ def _many_sign_flips(rows: Sequence[Sequence[float]]) -> list[float | None]:
         if n <= MOST_EXACT:
             bits = np.arange(2 ** (n - 1))[:, None] >> np.arange(n)  # the first half; the other is its mirror image
         else:
-            bits = np.random.default_rng(0).integers(0, 2, (2**MOST_EXACT, n))
+            bits = np.random.default_rng(0).integers(0, 2, (SAMPLE, n))
             bits[0] = 0  # the pattern seen counts as one of the sample
         values = np.array([rows[i] for i in places])
         sums = np.abs((1 - 2 * (bits & 1)) @ values.T)
