@@ -51,7 +51,8 @@ def report(
     console = make_console()
     for said in left_out:
         console.print(f"[yellow]left out[/] {said}", highlight=False, soft_wrap=True)
-    notes = [f"{found.unfinished} more runs have begun and not ended."] if found.unfinished else []
+    n = found.unfinished
+    notes = [f"{n} more run{' has' if n == 1 else 's have'} begun and not ended."] if n else []
     made = comparison(
         found.outcomes, found.roots, title=title, notes=notes, published=overlay.rows if overlay else (), left_out=left_out
     )

@@ -80,7 +80,9 @@ def test_with_seeds_enough_the_table_marks_who_wins() -> None:
     found = compare(runs("a", [0.95 + s / 1000 for s in range(8)]) + runs("b", [0.9 + (s % 3) / 1000 for s in range(8)]))
     (tab,) = difference_tabs("id", "m", found)
     assert tab.table is not None
-    cells = {(row[0].text, column[0]): cell for row in tab.table.rows for column, cell in zip(tab.table.columns, row, strict=True)}
+    cells = {
+        (row[0].text, column[0]): cell for row in tab.table.rows for column, cell in zip(tab.table.columns, row, strict=True)
+    }
     assert cells["a", "b"].text.startswith("▲ +")
     assert cells["b", "a"].text.startswith("▼ −")
     assert cells["a", "b"].hint.startswith("better: 8 seeds, 95 % t interval +")
