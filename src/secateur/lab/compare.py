@@ -12,6 +12,7 @@ from ..core.errors import SecateurError
 from ..evaluate.report import Comparison, Layer, MaskPicture, Point, Published
 from ..methods import METHODS
 from .experiment import Experiment
+from .labels import Label, labels
 from .pool import Outcome
 from .run import load_model
 
@@ -70,38 +71,34 @@ def comparison(
         left_out: a sentence for every run that could not be read.
     """
     pruned = [o for o in outcomes if o.experiment.recipe is not None]
-    settings = {o.experiment.model: o.experiment.training.to_dict() for o in outcomes}
+    reached = {o.experiment.id: float(o.result["compression"]) for o in outcomes if o.result is not None}
+    named = labels((o.experiment for o in outcomes), reached)
+    settings = {named[o.experiment.id].model: o.experiment.training.to_dict() for o in outcomes}
     return Comparison(
         title=title,
-        points=_with_energy(outcomes),
+        points=_with_energy(outcomes, named),
         recipes={
-            _name(e): said.to_dict() for e in (o.experiment for o in pruned) if (said := e.pipeline or e.recipe) is not None
+            named[e.id].method: said.to_dict()
+            for e in (o.experiment for o in pruned)
+            if (said := e.pipeline or e.recipe) is not None
         },
         environment=environment(),
         settings=settings,
-        mask_pictures=tuple(_pictures(pruned, root)),
+        mask_pictures=tuple(_pictures(pruned, root, named)),
         notes=tuple(notes),
         published=tuple(published),
         left_out=tuple(left_out),
     )
 
 
-def _name(experiment: Experiment) -> str:
-    if experiment.recipe is None:
-        return "dense"
-    stages = experiment.pipeline
-    name = experiment.method or (f"recipe {experiment.recipe.id}" if stages is None else f"pipeline {stages.id}")
-    return name if experiment.control is None else f"{name}, {experiment.control}"
-
-
-def _with_energy(outcomes: Sequence[Outcome]) -> tuple[Point, ...]:
+def _with_energy(outcomes: Sequence[Outcome], named: Mapping[str, Label]) -> tuple[Point, ...]:
     """The points, their joules all counted in one way: by the machine where it did for every run, else by the model."""
     done = [o.result for o in outcomes if o.result is not None]
     inference = _chosen([(r.get("measured_energy"), r.get("energy")) for r in done], "inference")
     training = _chosen([(r.get("cost"), r.get("energy")) for r in done], "joules", "training")
     joules = iter(zip(inference, training, strict=True))
     points = []
-    for point, outcome in zip(map(_point, outcomes), outcomes, strict=True):
+    for point, outcome in zip((_point(o, named[o.experiment.id]) for o in outcomes), outcomes, strict=True):
         if outcome.result is not None:
             (i, t) = next(joules)
             point = dc.replace(
@@ -120,13 +117,13 @@ def _chosen(pairs: list[tuple[dict[str, Any] | None, dict[str, Any] | None]], *n
     return [m if m is not None and m.get(names[-1]) is not None else {} for _, m in pairs]
 
 
-def _point(outcome: Outcome) -> Point:
+def _point(outcome: Outcome, named: Label) -> Point:
     e, r = outcome.experiment, outcome.result
-    name = _name(e)
+    name = named.method
     base: dict[str, Any] = {
-        "task": e.task, "model": e.model, "method": name, "seed": e.seed, "id": e.id,
+        "task": e.task, "model": named.model, "method": name, "seed": e.seed, "id": e.id,
         "target_compression": e.compression or (1.0 if e.recipe is None or r is None else r["compression"]),
-        "control": name == "dense" or e.control is not None or (name in METHODS and METHODS[name].control),
+        "control": name == "dense" or e.control is not None or (e.method in METHODS and METHODS[e.method].control),
     }  # fmt: skip
     if r is None:
         return Point(**base, error=outcome.error)
@@ -158,7 +155,9 @@ def _point(outcome: Outcome) -> Point:
     )
 
 
-def _pictures(outcomes: Sequence[Outcome], root: str | Path | Mapping[str, Path]) -> Iterable[MaskPicture]:
+def _pictures(
+    outcomes: Sequence[Outcome], root: str | Path | Mapping[str, Path], named: Mapping[str, Label]
+) -> Iterable[MaskPicture]:
     """Where the first layer's weights survive, for networks whose first layer sees the picture's pixels one by one."""
     seed = min((o.experiment.seed for o in outcomes), default=0)
     without: set[tuple[str, str]] = set()  # networks whose first layer is no such, which need no second look
@@ -178,6 +177,6 @@ def _pictures(outcomes: Sequence[Outcome], root: str | Path | Mapping[str, Path]
             density = (first != 0).float().mean(0).view(side, side)
             values = tuple(tuple(round(float(v), 4) for v in row) for row in density)
             yield MaskPicture(
-                task=o.experiment.task, model=o.experiment.model, method=_name(o.experiment),
+                task=o.experiment.task, model=named[o.experiment.id].model, method=named[o.experiment.id].method,
                 values=values, compression=o.result["compression"],
             )  # fmt: skip

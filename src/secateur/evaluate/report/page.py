@@ -19,6 +19,7 @@ from .tables import point_table, published_table
 __all__ = ["html"]
 
 MAX_ROWS = 1200  # a bigger table is of no use in a page; points.csv has every row
+MAX_BYTES = 5_000_000
 
 
 def html(comparison: Comparison, parts: Sequence[Section], within: float = 0.01) -> str:
@@ -34,17 +35,23 @@ def html(comparison: Comparison, parts: Sequence[Section], within: float = 0.01)
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, auto_reload=False
     )
     template = environment.from_string((folder / "template.html").read_text(encoding="utf-8"))
-    shown = sorted(comparison.points, key=lambda p: p.error is None)[:MAX_ROWS]
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    text: str = template.render(
-        title=comparison.title, lede=lede(comparison.points), sections=parts, script=script, css=css,
-        within=w.points(within), script_hash=digest,
-        failed=[(p.label, p.error) for p in comparison.points if p.error is not None][:MAX_ROWS],
-        points=point_table("points", "Every run, failed ones first", shown), left_out=len(comparison.points) - len(shown),
-        recipes={w.title(m): _yaml(r) for m, r in comparison.recipes.items()}, checks=checklist(comparison),
-        environment=_flat(comparison.environment), settings=_flat(comparison.settings), notes=comparison.notes,
-        unread=comparison.left_out, published=published_table(comparison.published) if comparison.published else None,
-    )  # fmt: skip
+    fixed = {
+        "title": comparison.title, "lede": lede(comparison.points), "sections": parts, "script": script, "css": css,
+        "within": w.points(within), "script_hash": digest,
+        "failed": [(p.label, p.error) for p in comparison.points if p.error is not None][:MAX_ROWS],
+        "recipes": {w.title(m): _yaml(r) for m, r in comparison.recipes.items()}, "checks": checklist(comparison),
+        "environment": _flat(comparison.environment), "settings": _flat(comparison.settings), "notes": comparison.notes,
+        "unread": comparison.left_out,
+        "published": published_table(comparison.published) if comparison.published else None,
+    }  # fmt: skip
+    ordered = sorted(comparison.points, key=lambda p: p.error is None)
+    for rows in (MAX_ROWS, MAX_ROWS // 4, MAX_ROWS // 20):  # a page that got too big can do with fewer of its rows
+        shown = ordered[:rows]
+        table = point_table("points", "Every run, failed ones first", shown)
+        text: str = template.render(**fixed, points=table, left_out=len(ordered) - len(shown))
+        if len(text.encode()) <= MAX_BYTES:
+            break
     return text
 
 

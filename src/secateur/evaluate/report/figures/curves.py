@@ -166,7 +166,7 @@ def _labels(
     ends = [(c.y[-1], c.x[-1], title(c.method), look[c.method], part[c.method]) for c in lines]
     if dense is not None:
         mean = Y[view.y].factor * dense.mean
-        name = "dense" if view.y == "top1_change" else f"dense {mean:.1f}"
+        name = "dense" if view.y == "top1_change" else f"dense {mean:.{digits + 1}f}"
         ends.append((mean, ax.get_xlim()[1], name, Look(INK, "", "-"), f"part-{len(lines)}-"))
     ends.sort(key=lambda e: e[0])
     off = [("↓" if y < low else "↑") if not low <= y <= high else "" for y, *_ in ends]
