@@ -9,7 +9,7 @@ from .aggregate import DENSE, Summary, aggregate, dense_stat, pairs
 from .data import Comparison, Point
 from .words import count, title
 
-__all__ = ["Check", "checklist"]
+__all__ = ["Check", "checklist", "same_training"]
 
 POINTS = (2, 4, 8, 16, 32)
 
@@ -42,7 +42,7 @@ def checklist(comparison: Comparison) -> list[Check]:
         _control(points, "magnitude", "magnitude pruning as a baseline"),
         _dense(points),
         _same_start(good),
-        _same_training(good),
+        same_training(good),
         _top5(good),
         _all(good, "change of accuracy besides the accuracy itself", ("top1", "top1_change")),
         _all(good, "both compression and theoretical speed-up", ("compression", "speedup")),
@@ -89,7 +89,7 @@ def _same_start(good: Sequence[Point]) -> Check:
     )  # fmt: skip
 
 
-def _same_training(good: Sequence[Point]) -> Check:
+def same_training(good: Sequence[Point]) -> Check:
     """As many optimizer steps for every method of a (task, model), controls that train anew aside."""
     ask, steps = "the same fine-tuning budget for all methods", dict[tuple[str, str], dict[str, int]]()
     for p in good:

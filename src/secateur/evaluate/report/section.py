@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from . import words as w
 from .aggregate import DENSE, Summary, aggregate, best, dense_stat, front, pairs, said
+from .checklist import same_training
 from .data import Comparison, Point
 from .figures import curves, layers, mask
 from .figures.axes import VIEWS, View
@@ -31,6 +32,7 @@ class Section(NamedTuple):
     model: str
     dense: str
     headline: str
+    unequal: str
     cards: list[tuple[str, str, str]]
     lost: list[Tab]
     gained: list[Tab]
@@ -84,7 +86,7 @@ def _section(
     draw = partial(_curve, comparison, points, groups, id, star)
     return Section(
         id=id, task=task, model=model, dense=w.percent_stat(dense), headline=_headline(star, within, dense is not None),
-        cards=_cards(star), lost=[draw(v) for v in _with_data(lost, groups)[:most]],
+        unequal=_unequal(points), cards=_cards(star), lost=[draw(v) for v in _with_data(lost, groups)[:most]],
         gained=[draw(v) for v in _with_data(gained, groups)[:most]],
         layers=render(f"{id}-layers", seen_layers, partial(layers.draw, kept)) if kept else None,
         mask=render(f"{id}-mask", seen, partial(mask.draw, pictures)) if pictures else None,
@@ -170,6 +172,12 @@ def _headline(star: Summary | None, within: float, has_dense: bool) -> str:
 
 def _points(within: float) -> str:
     return f"{100 * within:g} point{'' if within == 0.01 else 's'}"
+
+
+def _unequal(points: Sequence[Point]) -> str:
+    """What a reader must know before the curves: that methods were not fine-tuned alike."""
+    check = same_training([p for p in points if p.error is None])
+    return f"Not the same fine-tuning budget: {check.found.split(': ')[-1]}." if check.met is False else ""
 
 
 def _cards(star: Summary | None) -> list[tuple[str, str, str]]:
