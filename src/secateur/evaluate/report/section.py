@@ -21,6 +21,7 @@ from .verdicts import Tab, difference_tabs
 
 __all__ = ["Section", "sections"]
 
+MAX_PNG = 30  # of curves; beyond that the main ones have a PNG, the others their SVG alone
 MAX_FIGURES = 48  # of curves; with more networks than this allows for, each has its two main ones alone
 
 
@@ -68,12 +69,20 @@ def sections(comparison: Comparison, within: float = 0.01, differences: Sequence
         id = next(x for n in itertools.count(1) if (x := base if n == 1 else f"{base}-{n}") not in taken)
         taken.add(id)
         mine = [d for d in tests if (d.task, d.model) == (task, model)]
-        out.append(_section(comparison, task, model, id, within, mine, most))
+        out.append(_section(comparison, task, model, id, within, mine, most, all_png=7 * len(everything) <= MAX_PNG))
     return out
 
 
 def _section(
-    comparison: Comparison, task: str, model: str, id: str, within: float, tests: Sequence[Difference], most: int
+    comparison: Comparison,
+    task: str,
+    model: str,
+    id: str,
+    within: float,
+    tests: Sequence[Difference],
+    most: int,
+    *,
+    all_png: bool,
 ) -> Section:
     points = [p for p in comparison.points if (p.task, p.model) == (task, model)]
     groups, dense = aggregate(points), dense_stat(points, task, model)
@@ -86,8 +95,9 @@ def _section(
     draw = partial(_curve, comparison, points, groups, id, star)
     return Section(
         id=id, task=task, model=model, dense=w.percent_stat(dense), headline=_headline(star, within, dense is not None),
-        unequal=_unequal(points), cards=_cards(star), lost=[draw(v) for v in _with_data(lost, groups)[:most]],
-        gained=[draw(v) for v in _with_data(gained, groups)[:most]],
+        unequal=_unequal(points), cards=_cards(star),
+        lost=[draw(v, all_png or not i) for i, v in enumerate(_with_data(lost, groups)[:most])],
+        gained=[draw(v, all_png or not i) for i, v in enumerate(_with_data(gained, groups)[:most])],
         layers=render(f"{id}-layers", seen_layers, partial(layers.draw, kept)) if kept else None,
         mask=render(f"{id}-mask", seen, partial(mask.draw, pictures)) if pictures else None,
         summary=summary_table(
@@ -109,13 +119,19 @@ def _with_data(some: Sequence[View], groups: Sequence[Summary]) -> list[View]:
 
 
 def _curve(
-    comparison: Comparison, points: Sequence[Point], groups: Sequence[Summary], id: str, star: Summary | None, view: View
+    comparison: Comparison,
+    points: Sequence[Point],
+    groups: Sequence[Summary],
+    id: str,
+    star: Summary | None,
+    view: View,
+    png: bool,
 ) -> Tab:
     task, model = points[0].task, points[0].model
     dense = dense_stat(points, task, model, view.y)
     overlay = [p for p in comparison.published if (p.task, p.model) == (task, model)]
     made = partial(curves.draw, groups, dense, view, looks(comparison.points), overlay)
-    figure = render(f"{id}-{view.name}", _alt(task, model, view, groups, star), made)
+    figure = render(f"{id}-{view.name}", _alt(task, model, view, groups, star), made, 160 if png else None)
     caption = CAPTIONS.get(view.x if view.x != "compression" else view.y, "")
     if curves.overlays(overlay, view):
         caption += " Dotted, hollow: published results, under their own conditions."

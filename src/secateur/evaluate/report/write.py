@@ -50,7 +50,8 @@ def write_report(comparison: Comparison, folder: Path, *, within: float = 0.01) 
         _put(folder / "points.parquet", points_parquet(comparison))
         _put(folder / "differences.csv", differences_csv(differences).encode())
         for figure in (f for part in parts for f in part.figures):
-            _put(folder / "figures" / f"{figure.name}.png", figure.png)
+            if figure.png is not None:
+                _put(folder / "figures" / f"{figure.name}.png", figure.png)
             _put(folder / "figures" / f"{figure.name}.svg", figure.svg.encode())
         _put(folder / "report.html", page.encode())
     except OSError as e:

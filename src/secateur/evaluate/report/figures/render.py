@@ -20,34 +20,36 @@ class Rendered(NamedTuple):
     Args:
         name: file name without ending.
         alt: what it shows, for those who cannot see it.
-        png: the picture on white, 160 dots per inch.
+        png: the picture on white; None where the vector has to do.
         svg: a file of its own, on nothing.
         inline: the part of a page.
     """
 
     name: str
     alt: str
-    png: bytes
+    png: bytes | None
     svg: str
     inline: str
 
 
-def render(name: str, alt: str, draw: Callable[[], Any]) -> Rendered:
+def render(name: str, alt: str, draw: Callable[[], Any], dots: int | None = 160) -> Rendered:
     """Draw and save under the house style. The same input gives the same bytes.
 
     Args:
         name: file name without ending, also the prefix of the ids in the page.
         alt: the text alternative.
         draw: builds the matplotlib figure.
+        dots: per inch of the PNG, which costs more time than all the rest of a figure; None for none.
     """
     with context(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a glyph the font lacks is drawn as a box, which is no reason to fail
         figure = draw()
         png, svg = io.BytesIO(), io.StringIO()
-        figure.savefig(png, format="png", dpi=160, facecolor="white", metadata={"Software": None},
-                       pil_kwargs={"compress_level": 1})  # fmt: skip
+        if dots is not None:
+            figure.savefig(png, format="png", dpi=dots, facecolor="white", metadata={"Software": None},
+                           pil_kwargs={"compress_level": 1})  # fmt: skip
         figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
-    return Rendered(name, alt, png.getvalue(), svg.getvalue(), inline(svg.getvalue(), name, alt))
+    return Rendered(name, alt, png.getvalue() or None, svg.getvalue(), inline(svg.getvalue(), name, alt))
 
 
 def inline(svg: str, prefix: str, alt: str) -> str:
