@@ -70,35 +70,43 @@ def comparison(
         published: results to lay over the curves.
         left_out: a sentence for every run that could not be read.
     """
-    pruned = [o for o in outcomes if o.experiment.recipe is not None]
-    reached = {o.experiment.id: float(o.result["compression"]) for o in outcomes if o.result is not None}
-    named = labels((o.experiment for o in outcomes), reached)
-    settings = {named[o.experiment.id].model: o.experiment.training.to_dict() for o in outcomes}
+    reached = [None if o.result is None else float(o.result["compression"]) for o in outcomes]
+    named = labels([o.experiment for o in outcomes], reached)
+    both = list(zip(outcomes, named, strict=True))
+    settings = {n.model: o.experiment.training.to_dict() for o, n in both}
+    pruned = [(o, n) for o, n in both if o.experiment.recipe is not None]
+    said = [(n.method, o.experiment.pipeline or o.experiment.recipe) for o, n in pruned]
     return Comparison(
         title=title,
-        points=_with_energy(outcomes, named),
-        recipes={
-            named[e.id].method: said.to_dict()
-            for e in (o.experiment for o in pruned)
-            if (said := e.pipeline or e.recipe) is not None
-        },
-        environment=environment(),
+        points=_with_energy(both),
+        recipes={method: recipe.to_dict() for method, recipe in said if recipe is not None},
+        environment=_where([o.result["environment"] for o in outcomes if o.result is not None]),
         settings=settings,
-        mask_pictures=tuple(_pictures(pruned, root, named)),
+        mask_pictures=tuple(_pictures(pruned, root)),
         notes=tuple(notes),
         published=tuple(published),
         left_out=tuple(left_out),
     )
 
 
-def _with_energy(outcomes: Sequence[Outcome], named: Mapping[str, Label]) -> tuple[Point, ...]:
+def _where(environments: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Where the runs ran, which need not be here; several values where they differ."""
+    found: dict[str, Any] = {}
+    for name in dict.fromkeys(name for e in environments for name in e):
+        values = list(dict.fromkeys(e.get(name) for e in environments))
+        found[name] = values[0] if len(values) == 1 else sorted(map(str, values))
+    return found or environment()
+
+
+def _with_energy(outcomes: Sequence[tuple[Outcome, Label]]) -> tuple[Point, ...]:
     """The points, their joules all counted in one way: by the machine where it did for every run, else by the model."""
-    done = [o.result for o in outcomes if o.result is not None]
+    done = [o.result for o, _ in outcomes if o.result is not None]
     inference = _chosen([(r.get("measured_energy"), r.get("energy")) for r in done], "inference")
     training = _chosen([(r.get("cost"), r.get("energy")) for r in done], "joules", "training")
     joules = iter(zip(inference, training, strict=True))
     points = []
-    for point, outcome in zip((_point(o, named[o.experiment.id]) for o in outcomes), outcomes, strict=True):
+    for outcome, label in outcomes:
+        point = _point(outcome, label)
         if outcome.result is not None:
             (i, t) = next(joules)
             point = dc.replace(
@@ -155,13 +163,11 @@ def _point(outcome: Outcome, named: Label) -> Point:
     )
 
 
-def _pictures(
-    outcomes: Sequence[Outcome], root: str | Path | Mapping[str, Path], named: Mapping[str, Label]
-) -> Iterable[MaskPicture]:
+def _pictures(outcomes: Sequence[tuple[Outcome, Label]], root: str | Path | Mapping[str, Path]) -> Iterable[MaskPicture]:
     """Where the first layer's weights survive, for networks whose first layer sees the picture's pixels one by one."""
-    seed = min((o.experiment.seed for o in outcomes), default=0)
+    seed = min((o.experiment.seed for o, _ in outcomes), default=0)
     without: set[tuple[str, str]] = set()  # networks whose first layer is no such, which need no second look
-    for o in outcomes:
+    for o, named in outcomes:
         pair = (o.experiment.task, o.experiment.model)
         if o.result is None or o.experiment.seed != seed or o.experiment.compression != 8 or pair in without:
             continue
@@ -177,6 +183,6 @@ def _pictures(
             density = (first != 0).float().mean(0).view(side, side)
             values = tuple(tuple(round(float(v), 4) for v in row) for row in density)
             yield MaskPicture(
-                task=o.experiment.task, model=named[o.experiment.id].model, method=named[o.experiment.id].method,
+                task=o.experiment.task, model=named.model, method=named.method,
                 values=values, compression=o.result["compression"],
             )  # fmt: skip

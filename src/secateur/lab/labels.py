@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Hashable, Sequence
 from typing import Any, NamedTuple
 
 from .experiment import Experiment
@@ -17,48 +17,55 @@ class Label(NamedTuple):
     method: str
 
 
-def labels(experiments: Iterable[Experiment], reached: Mapping[str, float] | None = None) -> dict[str, Label]:
-    """By the id of each experiment, what its network and its method are called.
+def labels(experiments: Sequence[Experiment], reached: Sequence[float | None] | None = None) -> list[Label]:
+    """What each experiment's network and its method are called, in the order given.
 
     Networks that were trained differently are different networks, and a method that ran in two ways at the same compression
     and seed is two methods: their names say in what they differ, so that no mean is taken over both.
 
     Args:
         experiments: all that the report shows.
-        reached: compression by id, of those that name none themselves.
+        reached: the compression of each, for those that name none themselves.
 
     Example:
         >>> some = [Experiment(method="random", method_arguments={"epochs": e}, compression=2) for e in (1.0, 5.0)]
-        >>> [found.method for found in labels(some).values()]
+        >>> [found.method for found in labels(some)]
         ['random, epochs 1', 'random, epochs 5']
     """
-    some = list({e.id: e for e in experiments}.values())
-    models = _apart(some, lambda e: (e.task, e.model), _network, lambda e: e.model)
-
-    def place(e: Experiment) -> Hashable:
-        return e.task, models[e.id], _method(e), e.compression or (reached or {}).get(e.id), e.seed
-
-    methods = _apart(some, place, _pruning, _method)
-    return {e.id: Label(models[e.id], methods[e.id]) for e in some}
+    ends = reached or [None] * len(experiments)
+    pairs = [(e.task, e.model) for e in experiments]
+    models = _apart([e.model for e in experiments], pairs, pairs, [_network(e) for e in experiments])
+    names = [_method(e) for e in experiments]
+    lines = [(e.task, m, n) for e, m, n in zip(experiments, models, names, strict=True)]
+    places = [(line, e.compression or end, e.seed) for line, e, end in zip(lines, experiments, ends, strict=True)]
+    methods = _apart(names, lines, places, [_pruning(e) for e in experiments])
+    return [Label(*pair) for pair in zip(models, methods, strict=True)]
 
 
 def _apart(
-    some: list[Experiment],
-    group: Callable[[Experiment], Hashable],
-    parts: Callable[[Experiment], dict[str, Any]],
-    name: Callable[[Experiment], str],
-) -> dict[str, str]:
-    """Names, with the parts that vary inside a group."""
-    groups: dict[Hashable, list[tuple[Experiment, dict[str, Any]]]] = {}
-    for e in some:
-        groups.setdefault(group(e), []).append((e, parts(e)))
-    out = {}
-    for members in groups.values():
-        varied = [k for k in dict.fromkeys(k for _, p in members for k in p) if len({repr(p.get(k)) for _, p in members}) > 1]
-        varied = [k for k in varied if k != "recipe"] or varied  # its id says least, and differs wherever anything does
-        for e, p in members:
-            said = [f"{k.replace('_', ' ')} {_plain(p[k])}" for k in varied if k in p]
-            out[e.id] = ", ".join([name(e), *said])
+    names: Sequence[str], families: Sequence[Hashable], places: Sequence[Hashable], parts: Sequence[dict[str, Any]]
+) -> list[str]:
+    """Names with what sets a family's members apart that would stand in the same place.
+
+    Args:
+        names: plain names.
+        families: what has one name so far.
+        places: where there may be one of a family.
+        parts: what may set them apart.
+    """
+    at: dict[Hashable, list[int]] = {}
+    for i, place in enumerate(places):
+        at.setdefault(place, []).append(i)
+    varied: dict[Hashable, dict[str, None]] = {}
+    for members in at.values():
+        keys = dict.fromkeys(k for i in members for k in parts[i])
+        found = [k for k in keys if len({repr(parts[i].get(k)) for i in members}) > 1]
+        varied.setdefault(families[members[0]], {}).update(dict.fromkeys(found))
+    out = []
+    for name, family, mine in zip(names, families, parts, strict=True):
+        apart = [k for k in varied[family] if k in mine]
+        shown = [k for k in apart if k != "recipe"] or apart  # a recipe's id says least, and differs wherever anything does
+        out.append(", ".join([name, *(f"{k.replace('_', ' ')} {_plain(mine[k])}" for k in shown)]))
     return out
 
 

@@ -115,7 +115,8 @@ def _recipes(comparison: Comparison) -> Check:
             "no recipe of " + ", ".join(lacking) if lacking else "no runs" if not comparison.points else "no version of the code"
         )
         return Check(ask, False, why)
-    return Check(ask, True, f"all recipes below, code at {commit}")
+    code = ", ".join(commit) if isinstance(commit, list) else commit
+    return Check(ask, True, f"all recipes below, code at {code}")
 
 
 def _operating_points(curves: Sequence[Summary]) -> list[Check]:

@@ -98,7 +98,7 @@ def _section(
         unequal=_unequal(points), cards=_cards(star),
         lost=[draw(v, all_png or not i) for i, v in enumerate(_with_data(lost, groups)[:most])],
         gained=[draw(v, all_png or not i) for i, v in enumerate(_with_data(gained, groups)[:most])],
-        layers=render(f"{id}-layers", seen_layers, partial(layers.draw, kept)) if kept else None,
+        layers=render(f"{id}-layers", seen_layers, partial(layers.draw, kept), 160 if all_png else 100) if kept else None,
         mask=render(f"{id}-mask", seen, partial(mask.draw, pictures)) if pictures else None,
         summary=summary_table(
             f"{id}-summary", f"{model} on {task}, mean ± standard deviation over seeds", groups, star, front(groups)
