@@ -126,7 +126,7 @@ def duration(seconds: float | None) -> str:
 
     Example:
         >>> duration(3.21), duration(75.0), duration(7300.0)
-        ('3.2 s', '1 min 15 s', '2 h 2 min')
+        ('3.2 s', '1 min 15 s', '2 h 1 min')
     """
     if seconds is None:
         return MISSING

@@ -93,7 +93,7 @@ def decimal_ticks(low: float, high: float) -> list[float]:
 
     Example:
         >>> decimal_ticks(9e3, 2.2e5), decimal_ticks(1e3, 1e6)
-        ([10000.0, 20000.0, 50000.0, 100000.0, 200000.0], [1000.0, 10000.0, 100000.0, 1000000.0])
+        ([10000.0, 30000.0, 100000.0], [1000.0, 10000.0, 100000.0, 1000000.0])
     """
     scale = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     for steps in ((1.0,), (1.0, 3.0), (1.0, 2.0, 5.0), (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0)):
