@@ -44,11 +44,27 @@ def test_decimal_ticks_are_few_and_inside(low: float, factor: float) -> None:
 
 @pytest.mark.parametrize("language", [False, True])
 def test_every_axis_runs_towards_what_is_better(language: bool) -> None:
-    """The last point of a line, where its name is, is the one that was pruned most."""
+    """The last point of a line, where its name is, is the one that was pruned most; here that is the best on every axis."""
     groups = [s for s in aggregate(comparison().points) if s.model == "digits_mlp"]
     for view in VIEWS[language][0] + VIEWS[language][1]:
         for line in curves.curves(groups, view):
             assert line.x == sorted(line.x, reverse=not X[view.x].up)
+
+
+def test_a_line_follows_the_compression_where_x_is_noise() -> None:
+    some = [Point(task="t", model="m", method="x", seed=0, target_compression=t, top1=a, latency_ms=ms)
+            for t, a, ms in ((2.0, 0.9, 1.00), (4.0, 0.8, 1.01), (8.0, 0.7, 0.99))]  # fmt: skip
+    (line,) = curves.curves(aggregate(some), VIEWS[False][1][2])
+    assert (line.x, line.y) == ([1.0, 1.01, 0.99], [90, 80, 70])
+    figure = curves.draw(aggregate(some), None, VIEWS[False][1][2], looks(some))
+    left, right = figure.axes[0].get_xlim()
+    assert left / right >= curves.LEAST  # 1 % of noise does not fill the figure
+
+
+@given(st.floats(1e-6, 1e6), st.floats(1.5, 1e4))
+def test_labels_of_ticks_do_not_touch(low: float, factor: float) -> None:
+    ticks = decimal_ticks(low, low * factor)
+    assert all(b / a >= factor**0.12 - 1e-9 for a, b in itertools.pairwise(ticks))
 
 
 def test_curves_are_means_in_percent_sorted_by_x() -> None:

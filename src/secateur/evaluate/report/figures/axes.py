@@ -96,10 +96,15 @@ def decimal_ticks(low: float, high: float) -> list[float]:
         ([10000.0, 30000.0, 100000.0], [1000.0, 10000.0, 100000.0, 1000000.0])
     """
     scale = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    for steps in ((1.0,), (1.0, 3.0), (1.0, 2.0, 5.0), (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0)):
-        ticks = [t for k in scale for s in steps if low <= (t := float(f"{s}e{k}")) <= high]
+    apart = (high / low) ** 0.12  # so that no two labels touch
+    ticks: list[float] = []
+    for steps in ((1.0,), (1.0, 3.0), (1.0, 2.0, 5.0), (1.0, 1.5, 2.0, 3.0, 5.0, 7.0)):
+        ticks = []
+        for t in (float(f"{s}e{k}") for k in scale for s in steps):
+            if low <= t <= high and (not ticks or t >= ticks[-1] * apart):
+                ticks.append(t)
         if len(ticks) >= 3:
-            return ticks[:: math.ceil(len(ticks) / 8)]
+            return ticks
     return ticks if len(ticks) >= 2 else _between(low, high)
 
 

@@ -17,11 +17,12 @@ __all__ = ["Curve", "curves", "draw", "spread", "window", "wrap"]
 
 DEEPEST = 24.0  # points below the best; further down the label says the number and the rest stays readable
 HIGHEST = 2.0  # times the best perplexity, likewise
+LEAST = 2.0  # times, that an axis of times, bytes or joules reaches over at least
 BANDS = 6  # lines; more bands than that are mud, and bars say the same
 
 
 class Curve(NamedTuple):
-    """One method's points in the units of the figure, from the worst x to the best."""
+    """One method's points in the units of the figure, from the least pruned to the most."""
 
     method: str
     control: bool
@@ -32,15 +33,14 @@ class Curve(NamedTuple):
 
 def curves(summaries: Sequence[Summary], view: View) -> list[Curve]:
     """The lines of a figure; groups without the two numbers are left out."""
-    rows: dict[tuple[str, bool], list[tuple[float, float, float]]] = {}
+    rows: dict[tuple[str, bool], list[tuple[float, float, float, float]]] = {}
     factor = Y[view.y].factor
     for s in summaries:
         x: Stat | None = getattr(s, view.x)
         y: Stat | None = getattr(s, view.y)
         if s.method != DENSE and x is not None and y is not None and x.mean > 0:
-            rows.setdefault((s.method, s.control), []).append((x.mean, factor * y.mean, factor * (y.std or 0.0)))
-    ordered = {key: sorted(r, reverse=not X[view.x].up) for key, r in rows.items()}
-    return [Curve(m, c, *map(list, zip(*r, strict=True))) for (m, c), r in ordered.items()]
+            rows.setdefault((s.method, s.control), []).append((s.target, x.mean, factor * y.mean, factor * (y.std or 0.0)))
+    return [Curve(m, c, *map(list, list(zip(*sorted(r), strict=True))[1:])) for (m, c), r in rows.items()]
 
 
 def overlays(published: Sequence[Published], view: View) -> list[Curve]:
@@ -121,6 +121,8 @@ def _axes(ax: Any, view: View, lines: Sequence[Curve], low: float, high: float, 
     across, ratio = X[view.x], view.x in ("compression", "speedup")
     xs = [x for c in lines for x in c.x] or [2.0, 32.0]
     left, right = min(xs), max(xs)
+    if not ratio and right / left < LEAST:  # nothing differs by much, and noise is not to look like a result
+        left, right = (left * right / LEAST) ** 0.5, (left * right * LEAST) ** 0.5
     pad = max((right / left) ** 0.05, 1.03)
     ax.set_xscale("log", base=2 if ratio else 10)
     ax.set_xlim(*((left / pad, right * pad) if across.up else (right * pad, left / pad)))
@@ -170,7 +172,7 @@ def _labels(
         ends.append((mean, ax.get_xlim()[1], name, Look(INK, "", "-"), f"part-{len(lines)}-"))
     ends.sort(key=lambda e: e[0])
     off = [("↓" if y < low else "↑") if not low <= y <= high else "" for y, *_ in ends]
-    names = [wrap(f"{e[2]} {o} {e[0]:.{digits}f}" if o else e[2]) for e, o in zip(ends, off, strict=True)]
+    names = [wrap(f"{e[2]} {o} {e[0]:.{digits}f}".replace(" -", " −") if o else e[2]) for e, o in zip(ends, off, strict=True)]
     unit = 4.5 / ax.figure.get_figheight()
     heights = [unit * (0.055 + 0.045 * n.count("\n")) for n in names]
     places = spread([(y - low) / (high - low) for y, *_ in ends], heights, 0.0, 1.0)
