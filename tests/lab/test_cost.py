@@ -78,7 +78,19 @@ def test_results_of_earlier_releases_still_read(done) -> None:
 
 def test_a_damaged_cost_is_noticed(done) -> None:
     _, results = done
-    assert re.match(r"'energy' is 3", check_result({**results["dense"], "energy": 3}) or "")
+    whole = results["dense"]
+    assert check_result(whole) is None
+    assert re.match(r"'energy' is 3", check_result({**whole, "energy": 3}) or "")
+    assert re.match(r"'energy' is {'inf", check_result({**whole, "energy": {"inference": "much"}}) or "")
+    assert check_result({**whole, "cost": {"memory": 5}}) == "'cost' has the memory 5"
+    assert check_result({**whole, "test": {**whole["test"], "top1": 97.2}}) == "'test' has an accuracy outside [0, 1]"
+
+
+def test_a_run_with_nothing_left_is_a_point_too(done) -> None:
+    root, results = done
+    empty = {**results["one_shot"], "nonzero": 0, "compression": float("inf")}
+    (point,) = comparison([Outcome(KINDS["one_shot"], empty)], root, title="t").points
+    assert (point.target_compression, point.compression) == (empty["parameters"], None)
 
 
 def test_what_an_earlier_process_did_not_count_makes_the_whole_unknown() -> None:

@@ -130,7 +130,9 @@ def _point(outcome: Outcome, named: Label) -> Point:
     name = named.method
     base: dict[str, Any] = {
         "task": e.task, "model": named.model, "method": name, "seed": e.seed, "id": e.id,
-        "target_compression": e.compression or (1.0 if e.recipe is None or r is None else r["compression"]),
+        "target_compression": e.compression or (
+            1.0 if e.recipe is None or r is None else min(r["compression"], float(r["parameters"]))  # infinite with none left
+        ),
         "control": name == "dense" or e.control is not None or (e.method in METHODS and METHODS[e.method].control),
     }  # fmt: skip
     if r is None:

@@ -111,8 +111,18 @@ def check_result(found: dict[str, Any]) -> str | None:
         if found.get(name) is not None and not isinstance(found[name], kind):
             return f"{name!r} is {found[name]!r}"
     for name in ("test", "validation", "test_before_recovery", "dense_test", "dense_validation"):
-        if found[name] is not None and not all(isinstance(found[name].get(k), float | int) for k in ("top1", "loss")):
+        figures = found[name]
+        if figures is None:
+            continue
+        if not all(isinstance(figures.get(k), float | int) for k in ("top1", "loss")):
             return f"{name!r} lacks its figures"
+        if not all(0 <= figures.get(k, 0.0) <= 1 for k in ("top1", "top5")):
+            return f"{name!r} has an accuracy outside [0, 1]"
+    memory, energy = (found.get("cost") or {}).get("memory"), found.get("energy") or {}
+    if memory is not None and not (isinstance(memory, dict) and isinstance(memory.get("peak_bytes"), int)):
+        return f"'cost' has the memory {memory!r}"
+    if not all(v is None or isinstance(v, str if k == "how" else _NUMBER) for k, v in energy.items()):
+        return f"'energy' is {energy!r}"
     whole = all(isinstance(x, list) and [type(v) for v in x] == [str, int, int] for x in found["layers"])
     return None if whole else "'layers' is not a list of name, total, non-zero"
 
