@@ -160,7 +160,7 @@ def test_no_path_of_a_workplace_is_committed():
 
 HEAVY = {
     "yaml", "rich", "typer", "transformers", "accelerate", "matplotlib", "sklearn", "llvmlite", "ray", "jinja2", "PIL", "pooch",
-    "lightning", "onnx", "torchvision", "timm",
+    "lightning", "onnx", "torchvision", "timm", "scipy", "pyarrow",
 }  # fmt: skip
 
 NEW_MODULES = """

@@ -85,7 +85,8 @@ def test_the_closing_table_is_whole_at_any_width(runs, width):
     from secateur.evaluate.report import rich_table
     from secateur.lab import comparison
 
-    found = comparison(read_outcomes(runs), runs, title="A report")
+    read = read_outcomes([runs])
+    found = comparison(read.outcomes, read.roots, title="A report")
     console = Console(width=width, record=True, file=open(os.devnull, "w"))  # noqa: PTH123, SIM115
     with console.file:
         console.print(rich_table(found, width=width))

@@ -19,7 +19,13 @@ from secateur.core import component as registry
 from secateur.lab import Experiment
 from secateur.methods import METHODS
 
-NEEDS = {"huggingface": "accelerate", "experiments": "accelerate", "tickets": "accelerate", "shrink": "transformers"}
+NEEDS = {
+    "huggingface": "accelerate",
+    "experiments": "accelerate",
+    "tickets": "accelerate",
+    "shrink": "transformers",
+    "report": "matplotlib",
+}
 
 
 @pytest.fixture

@@ -49,11 +49,12 @@ KINDS: dict[str, Experiment] = {
     "pipeline": small(method="deep_compression", method_arguments={"rounds": 2, **TUNED, "linear": 3, "tuning_rate": 0.001}),
 }
 
-MEASURED = ("seconds", "environment", "latency_ms", "latency_threads", "dense_latency_ms")
+MEASURED = ("seconds", "environment", "latency_ms", "latency_threads", "dense_latency_ms", "measured_energy")
 
 
 def what_counts(root: Path, experiment: Experiment) -> tuple[dict[str, Any], bytes]:
-    """The result without what is measured with a clock, and the file of the weights."""
+    """The result without what is measured, and the file of the weights."""
     folder = Path(root) / experiment.id
     result = json.loads((folder / "result.json").read_text())
+    result["cost"] = result["cost"]["steps"]  # the memory is measured
     return {k: v for k, v in result.items() if k not in MEASURED}, (folder / "model.safetensors").read_bytes()

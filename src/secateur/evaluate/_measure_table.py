@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
+from .report.words import joules
+
 if TYPE_CHECKING:
     from .measure import Measurement
 
@@ -42,6 +44,10 @@ def _summary(m: Measurement) -> list[str]:
         t = m.latency
         batch = f"batch {m.batch}, {t.device}, {t.threads} thread{'s' * (t.threads != 1)}"
         lines.append(f"{t.median_ms:.3f} ms (IQR {t.iqr:.3f}, {t.repeats} repeats; {batch})")
+    if m.energy is not None:
+        parts = {"arithmetic": m.energy.arithmetic, "SRAM": m.energy.sram, "DRAM": m.energy.dram}
+        shares = ", ".join(f"{name} {v / m.energy.joules:.0%}" for name, v in parts.items() if v is not None and m.energy.joules)
+        lines.append(f"{joules(m.energy.joules)} an inference, {m.energy.how}" + (f" ({shares})" if shares else ""))
     return [*lines, *m.notes]
 
 

@@ -6,6 +6,7 @@ attention, recurrent cells), not biases, activations, normalisation or pooling.
 
 from __future__ import annotations
 
+import dataclasses as dc
 import operator
 import warnings
 from collections.abc import Iterator, Mapping
@@ -32,6 +33,7 @@ class OpMacs:
         parameter: the parameter that is its weight, None when both operands are computed from data.
         dense: multiply-adds with every weight present.
         effective: dense × nnz(W) / |W|; dense when there is no parameter.
+        values: numbers it takes from data and gives on: activations in and out.
     """
 
     name: str
@@ -39,6 +41,7 @@ class OpMacs:
     parameter: str | None
     dense: int
     effective: int
+    values: int = 0
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,11 @@ class Macs:
     def effective(self) -> int:
         """Multiply-adds of one example that meet a non-zero weight."""
         return sum(op.effective for op in self.ops)
+
+    @property
+    def values(self) -> int:
+        """Activations of one example that enter or leave a contraction."""
+        return sum(op.values for op in self.ops)
 
     def by_name(self) -> dict[str, tuple[int, int]]:
         """Dense and effective multiply-adds by parameter name or ``module:operation``, uses summed."""
@@ -110,7 +118,10 @@ def count_macs(model: nn.Module, example_inputs: ExampleInputs, *, batch: int | 
     ops = (f for f in found if isinstance(f, OpMacs))
     return Macs(
         batch,
-        tuple(OpMacs(o.name, o.op, o.parameter, _per(o.dense, batch), _per(o.effective, batch)) for o in ops),
+        tuple(
+            dc.replace(o, dense=_per(o.dense, batch), effective=_per(o.effective, batch), values=_per(o.values, batch))
+            for o in ops
+        ),
         uncounted,
     )
 
@@ -212,8 +223,18 @@ def _count(node: Node, known: dict[Node, _Known]) -> Iterator[OpMacs | str]:
     except LookupError as e:
         yield f"{name} ({e})"
         return
-    for macs, weights in contractions:
-        yield _entry(node, macs, next((w for w in weights if known[w].parameters), None), known)
+    values = _values(node, known)
+    for i, (macs, weights) in enumerate(contractions):
+        entry = _entry(node, macs, next((w for w in weights if known[w].parameters), None), known)
+        yield entry if i else dc.replace(entry, values=values)
+
+
+def _values(node: Node, known: dict[Node, _Known]) -> int:
+    """How many numbers a contraction takes from data and gives on."""
+    data = [n for n in node.all_input_nodes if known[n].parameters is None]
+    found = [node.meta.get("val"), *(n.meta.get("val") for n in data)]
+    tensors = [t for v in found for t in (v if isinstance(v, tuple | list) else (v,)) if isinstance(t, Tensor)]
+    return sum(t.numel() for t in tensors)
 
 
 def _entry(node: Node, macs: int, weight: Node | None, known: dict[Node, _Known]) -> OpMacs:

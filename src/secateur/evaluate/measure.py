@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import math
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +17,9 @@ from torch import nn
 from ..codec import file_size
 from ..core.errors import ModelError, SecateurError
 from ..graph.trace import ExampleInputs, batch_size, unwrap
+from .counters import find_counter
 from .definitions import compression_ratio, file_ratio, theoretical_speedup
+from .energy import Energy, measured, modelled, stored_words
 from .latency import Latency
 from .latency import latency as measure_latency
 from .macs import Macs, count_macs
@@ -65,6 +69,8 @@ class Measurement:
         batch: examples in the inputs that the latency is of.
         layers: one entry a parameter, then one a contraction without a parameter.
         notes: why something is None, and which operations were counted as 0.
+        energy: joules of an inference of one example, measured when it is timed and the machine counts, otherwise modelled;
+            None when neither can be.
     """
 
     parameters: int
@@ -80,6 +86,7 @@ class Measurement:
     batch: int
     layers: tuple[LayerMeasurement, ...]
     notes: tuple[str, ...] = ()
+    energy: Energy | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Every field as JSON has it; tuples as lists."""
@@ -155,7 +162,22 @@ def measure(
         batch=batch,
         layers=layers,
         notes=tuple(notes),
+        energy=_energy(model, example_inputs, macs, layers, counted=latency),
     )
+
+
+def _energy(
+    model: nn.Module, example_inputs: ExampleInputs, macs: Macs | None, layers: tuple[LayerMeasurement, ...], *, counted: bool
+) -> Energy | None:
+    tensor = next(iter([*model.parameters(), *model.buffers()]), None)
+    counter = find_counter("cpu" if tensor is None else tensor.device) if counted else None
+    if counter is not None:
+        with suppress(ModelError):  # the counter did not move: the model has to do
+            return Energy(measured(model, example_inputs, counter), counter.how)
+    if macs is None:
+        return None
+    sizes = [(math.prod(x.shape), x.nonzero) for x in layers if x.shape is not None and x.nonzero is not None]
+    return modelled(macs.effective, stored_words(sizes), macs.values, batch=macs.batch)
 
 
 def _macs(model: nn.Module, example_inputs: ExampleInputs, notes: list[str]) -> Macs | None:

@@ -9,9 +9,10 @@ from typing import Any
 
 from ..core.environment import environment
 from ..core.errors import SecateurError
-from ..evaluate.report import Comparison, Layer, MaskPicture, Point
+from ..evaluate.report import Comparison, Layer, MaskPicture, Point, Published
 from ..methods import METHODS
 from .experiment import Experiment
+from .labels import Label, labels
 from .pool import Outcome
 from .run import load_model
 
@@ -50,49 +51,95 @@ def grid(
     ]
 
 
-def comparison(outcomes: Sequence[Outcome], root: str | Path, *, title: str, notes: Sequence[str] = ()) -> Comparison:
+def comparison(
+    outcomes: Sequence[Outcome],
+    root: str | Path | Mapping[str, Path],
+    *,
+    title: str,
+    notes: Sequence[str] = (),
+    published: Sequence[Published] = (),
+    left_out: Sequence[str] = (),
+) -> Comparison:
     """What the report shows of a set of runs.
 
     Args:
         outcomes: of the runs, dense ones included.
-        root: folder of all runs, for the pictures of masks.
+        root: folder of all runs, for the pictures of masks; or the folder of each run by its id.
         title: heading.
         notes: sentences for the reader.
+        published: results to lay over the curves.
+        left_out: a sentence for every run that could not be read.
     """
-    pruned = [o for o in outcomes if o.experiment.recipe is not None]
-    settings = {o.experiment.model: o.experiment.training.to_dict() for o in outcomes}
+    reached = [None if o.result is None else float(o.result["compression"]) for o in outcomes]
+    named = labels([o.experiment for o in outcomes], reached)
+    both = list(zip(outcomes, named, strict=True))
+    settings = {n.model: o.experiment.training.to_dict() for o, n in both}
+    pruned = [(o, n) for o, n in both if o.experiment.recipe is not None]
+    said = [(n.method, o.experiment.pipeline or o.experiment.recipe) for o, n in pruned]
     return Comparison(
         title=title,
-        points=tuple(_point(o) for o in outcomes),
-        recipes={
-            _name(e): said.to_dict() for e in (o.experiment for o in pruned) if (said := e.pipeline or e.recipe) is not None
-        },
-        environment=environment(),
+        points=_with_energy(both),
+        recipes={method: recipe.to_dict() for method, recipe in said if recipe is not None},
+        environment=_where([o.result["environment"] for o in outcomes if o.result is not None]),
         settings=settings,
         mask_pictures=tuple(_pictures(pruned, root)),
         notes=tuple(notes),
+        published=tuple(published),
+        left_out=tuple(left_out),
     )
 
 
-def _name(experiment: Experiment) -> str:
-    if experiment.recipe is None:
-        return "dense"
-    stages = experiment.pipeline
-    name = experiment.method or (f"recipe {experiment.recipe.id}" if stages is None else f"pipeline {stages.id}")
-    return name if experiment.control is None else f"{name}, {experiment.control}"
+def _where(environments: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Where the runs ran, which need not be here; several values where they differ."""
+    found: dict[str, Any] = {}
+    for name in dict.fromkeys(name for e in environments for name in e):
+        values = list(dict.fromkeys(e.get(name) for e in environments))
+        found[name] = values[0] if len(values) == 1 else sorted(map(str, values))
+    return found or environment()
 
 
-def _point(outcome: Outcome) -> Point:
+def _with_energy(outcomes: Sequence[tuple[Outcome, Label]]) -> tuple[Point, ...]:
+    """The points, their joules all counted in one way: by the machine where it did for every run, else by the model."""
+    done = [o.result for o, _ in outcomes if o.result is not None]
+    inference = _chosen([(r.get("measured_energy"), r.get("energy")) for r in done], "inference")
+    training = _chosen([(r.get("cost"), r.get("energy")) for r in done], "joules", "training")
+    joules = iter(zip(inference, training, strict=True))
+    points = []
+    for outcome, label in outcomes:
+        point = _point(outcome, label)
+        if outcome.result is not None:
+            (i, t) = next(joules)
+            point = dc.replace(
+                point, inference_joules=i.get("inference"), dense_inference_joules=i.get("dense_inference"),
+                inference_energy=i.get("how"), training_joules=t.get("joules", t.get("training")), training_energy=t.get("how"),
+            )  # fmt: skip
+        points.append(point)
+    return tuple(points)
+
+
+def _chosen(pairs: list[tuple[dict[str, Any] | None, dict[str, Any] | None]], *names: str) -> list[dict[str, Any]]:
+    """Of every pair (measured, modelled) the same side, for figures counted in two ways do not compare."""
+    measured = [m if m is not None and m.get(names[0]) is not None else None for m, _ in pairs]
+    if all(m is not None and m["how"] == (pairs[0][0] or {})["how"] for m in measured):
+        return [m or {} for m in measured]
+    return [m if m is not None and m.get(names[-1]) is not None else {} for _, m in pairs]
+
+
+def _point(outcome: Outcome, named: Label) -> Point:
     e, r = outcome.experiment, outcome.result
-    name = _name(e)
+    name = named.method
     base: dict[str, Any] = {
-        "task": e.task, "model": e.model, "method": name, "seed": e.seed, "id": e.id,
-        "target_compression": e.compression or (1.0 if e.recipe is None or r is None else r["compression"]),
-        "control": name == "dense" or e.control is not None or (name in METHODS and METHODS[name].control),
+        "task": e.task, "model": named.model, "method": name, "seed": e.seed, "id": e.id,
+        "target_compression": e.compression or (
+            1.0 if e.recipe is None or r is None else min(r["compression"], float(r["parameters"]))  # infinite with none left
+        ),
+        "control": name == "dense" or e.control is not None or (e.method in METHODS and METHODS[e.method].control),
     }  # fmt: skip
     if r is None:
         return Point(**base, error=outcome.error)
     dense = r["dense_test"] or (r["test"] if e.recipe is None else None)
+    cost = r.get("cost") or {}
+    memory = cost.get("memory") or {}
     return Point(
         **base,
         compression=r["compression"],
@@ -107,25 +154,37 @@ def _point(outcome: Outcome) -> Point:
         latency_ms=r["latency_ms"],
         dense_latency_ms=r["dense_latency_ms"],
         seconds=r["seconds"],
+        kind=r.get("kind"),
+        loss=r["test"]["loss"],
+        dense_loss=None if dense is None else dense["loss"],
+        peak_bytes=memory.get("peak_bytes"),
+        peak_memory=memory.get("how"),
+        steps=cost.get("steps"),
+        dense_id=r["dense_id"],
         layers=tuple(Layer(*x) for x in r["layers"]),
     )
 
 
-def _pictures(outcomes: Sequence[Outcome], root: str | Path) -> Iterable[MaskPicture]:
+def _pictures(outcomes: Sequence[tuple[Outcome, Label]], root: str | Path | Mapping[str, Path]) -> Iterable[MaskPicture]:
     """Where the first layer's weights survive, for networks whose first layer sees the picture's pixels one by one."""
-    seed = min((o.experiment.seed for o in outcomes), default=0)
-    for o in outcomes:
-        if o.result is None or o.experiment.seed != seed or o.experiment.compression != 8:
+    seed = min((o.experiment.seed for o, _ in outcomes), default=0)
+    without: set[tuple[str, str]] = set()  # networks whose first layer is no such, which need no second look
+    for o, named in outcomes:
+        pair = (o.experiment.task, o.experiment.model)
+        if o.result is None or o.experiment.seed != seed or o.experiment.compression != 8 or pair in without:
             continue
         try:
-            first = next(p for p in load_model(o.experiment, root).parameters() if p.ndim > 1)
+            folder = root[o.experiment.id] if isinstance(root, Mapping) else root
+            first = next(p for p in load_model(o.experiment, folder).parameters() if p.ndim > 1)
         except SecateurError:
             continue
+        if first.ndim != 2:
+            without.add(pair)
         side = round(first.shape[1] ** 0.5)
         if first.ndim == 2 and side > 1 and side * side == first.shape[1]:
             density = (first != 0).float().mean(0).view(side, side)
             values = tuple(tuple(round(float(v), 4) for v in row) for row in density)
             yield MaskPicture(
-                task=o.experiment.task, model=o.experiment.model, method=_name(o.experiment),
+                task=o.experiment.task, model=named.model, method=named.method,
                 values=values, compression=o.result["compression"],
             )  # fmt: skip

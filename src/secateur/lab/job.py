@@ -24,6 +24,7 @@ from ..training import Progress, Task, Training, fit
 from ..training.loop import mix_seeds
 from ..training.models import load_checkpoint
 from .controls import as_much_computation, at_random, correct_spread_, hold
+from .cost import Cost
 from .experiment import Experiment
 from .figures import effective_macs, macs_by_name
 from .store import RunFolder
@@ -57,6 +58,7 @@ class Job:
         self.before: dict[str, float] | None = None
         self.history: list[dict[str, Any]] = []
         self.at = Progress()
+        self.cost = Cost()
         self.earlier = 0.0
         self.began = time.perf_counter()
         self.saved = folder.load_checkpoint()
@@ -177,6 +179,7 @@ class Job:
         result = earlier.read_result() or {}
         self.pruner.load_state_dict({**earlier.load_pruner(), "recipe": self.pruner.recipe.to_dict()})
         self.history, self.earlier = list(result["history"]), result["seconds"]
+        self.cost.restore(result.get("cost"))
 
     def dense_model(self, root: str | Path) -> nn.Module:
         """The network before pruning, to time against; the network itself when it is dense."""
@@ -242,19 +245,21 @@ class Job:
         self.at = Progress(step=0 if stepped is None else stepped.t)
         if self.saved is not None:  # the stage the checkpoint was taken in
             self.at, self.saved = Progress(**self.saved["progress"]), None
-        steps = settings.steps(len(self.task.data.train))
+        steps, began = settings.steps(len(self.task.data.train)), self.at.step
 
         def keep(step: int, now: Callable[[], Progress]) -> None:
+            self.cost.poll()
             if self.say is not None:
                 self.say(stage, step, steps)
             if time.perf_counter() - self.kept >= self.keep_every:
-                self._keep(now())
+                self._keep(now(), self.cost.state(step - began))
 
         seed = mix_seeds(self.experiment.seed, 5 if self.sharer is None else 8, 0 if self.pruner is None else self.pruner.round)
         rows = fit(self.model, self.task, settings, pruner=stepped, seed=seed, progress=self.at, keep=keep)
+        self.cost.steps += self.at.step - began
         self.history += [{"stage": stage, **row} for row in rows]
 
-    def _keep(self, at: Progress) -> None:
+    def _keep(self, at: Progress, cost: dict[str, Any]) -> None:
         stepped = self.sharer or self.pruner
         self.folder.save_checkpoint(
             {
@@ -264,6 +269,7 @@ class Job:
                 "before": self.before,
                 "history": self.history,
                 "seconds": self.seconds,
+                "cost": cost,
             }
         )
         self.kept = time.perf_counter()
@@ -277,6 +283,7 @@ class Job:
             if stepped is not None:
                 stepped.load_state_dict(self.saved["pruner"])
             self.before, self.history, self.earlier = self.saved["before"], self.saved["history"], self.saved["seconds"]
+            self.cost.restore(self.saved.get("cost"))
         except (RuntimeError, ModelError, KeyError, TypeError) as e:  # the model's code changed, or an older release wrote it
             path, why = str(self.folder.path / "checkpoint.pt"), " ".join(str(e).split())
             raise RunError(f"{path!r} does not fit this experiment's model ({why}); delete it to start the run again") from e

@@ -85,7 +85,7 @@ def _work(job: Job, root: Path) -> None:
         job.train_control(root)
     else:
         before = job.prune_and_recover(root)
-    seconds = job.seconds
+    seconds, cost = job.seconds, job.cost.state()
     job.model.cpu()  # wherever it was trained, it is measured and timed here
     weights = folder.path / "model.safetensors"
     metadata: dict[str, Any] = {"experiment": experiment.id}
@@ -98,12 +98,16 @@ def _work(job: Job, root: Path) -> None:
     result = {
         "id": experiment.id,
         "experiment": experiment.to_dict(),
-        **figures(job.model, job.dense_model(root), job.task, weights, before=before, dense=job.dense),
+        **figures(
+            job.model, job.dense_model(root), job.task, weights,
+            before=before, dense=job.dense, steps=cost["steps"], batch=experiment.training.batch_size,
+        ),
         "early_stop": job.early_stop(),
         "seconds": seconds,
+        "cost": cost,
         "history": job.history,
         "environment": environment(),
-    }
+    }  # fmt: skip
     folder.write_json("result", result)
 
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import dataclasses as dc
 import math
-import statistics
 from collections.abc import Iterable, Sequence
 
+from . import pareto
 from .data import Point
 
-__all__ = ["Stat", "Summary", "aggregate", "best", "dense_stat", "knee", "pairs", "stat"]
+__all__ = ["Stat", "Summary", "aggregate", "best", "dense_stat", "front", "knee", "pairs", "stat"]
 
 METRICS = (
     "top1", "top1_change", "validation_change", "top1_before", "top5", "compression", "speedup", "file_bytes", "file_ratio",
-    "latency_ms", "measured_speedup", "seconds",
+    "latency_ms", "measured_speedup", "seconds", "loss", "perplexity", "inference_joules", "energy_ratio", "training_joules",
+    "peak_bytes", "steps",
 )  # fmt: skip
 DENSE = "dense"
 
@@ -37,8 +38,11 @@ class Summary:
         method: method of the group.
         target: compression asked for.
         control: the method is a control.
+        language: it is judged by its perplexity.
         n: runs that ended.
         failed: runs that did not; they are counted, and are in no mean.
+        inference_energy: who counted the joules of an inference.
+        training_energy: who counted those of the training.
     """
 
     task: str
@@ -46,6 +50,7 @@ class Summary:
     method: str
     target: float
     control: bool
+    language: bool
     n: int
     failed: int
     top1: Stat | None
@@ -60,6 +65,15 @@ class Summary:
     latency_ms: Stat | None
     measured_speedup: Stat | None
     seconds: Stat | None
+    loss: Stat | None
+    perplexity: Stat | None
+    inference_joules: Stat | None
+    energy_ratio: Stat | None
+    training_joules: Stat | None
+    peak_bytes: Stat | None
+    steps: Stat | None
+    inference_energy: str | None
+    training_energy: str | None
 
 
 def stat(values: Iterable[float | None]) -> Stat | None:
@@ -72,7 +86,10 @@ def stat(values: Iterable[float | None]) -> Stat | None:
     known = [float(v) for v in values if v is not None]
     if not known:
         return None
-    return Stat(statistics.fmean(known), statistics.stdev(known) if len(known) > 1 else None, len(known))
+    n = len(known)
+    mean = math.fsum(known) / n
+    std = math.sqrt(math.fsum((v - mean) ** 2 for v in known) / (n - 1)) if n > 1 else None
+    return Stat(mean, std, n)
 
 
 def pairs(points: Iterable[Point]) -> list[tuple[str, str]]:
@@ -101,17 +118,37 @@ def _summary(key: tuple[str, str, str, float], group: Sequence[Point]) -> Summar
     task, model, method, target = key
     good = [p for p in group if p.error is None]
     return Summary(
-        task=task, model=model, method=method, target=target, control=any(p.control for p in group), n=len(good),
-        failed=len(group) - len(good), **{m: stat(getattr(p, m) for p in good) for m in METRICS},
+        task=task, model=model, method=method, target=target, control=any(p.control for p in group),
+        language=any(p.kind == "language" for p in group), n=len(good), failed=len(group) - len(good),
+        inference_energy=said(p.inference_energy for p in good), training_energy=said(p.training_energy for p in good),
+        **{m: stat(getattr(p, m) for p in good) for m in METRICS},
     )  # fmt: skip
 
 
-def dense_stat(points: Iterable[Point], task: str, model: str) -> Stat | None:
-    """The dense network's accuracy: of the dense control, or of what every seed's runs say of their own dense network."""
+def said(labels: Iterable[str | None]) -> str | None:
+    """The one label, or all of them; None without any.
+
+    Example:
+        >>> said(["measured: rapl", None, "measured: rapl"])
+        'measured: rapl'
+    """
+    return " and ".join(sorted({x for x in labels if x is not None})) or None
+
+
+def dense_stat(points: Iterable[Point], task: str, model: str, metric: str = "top1") -> Stat | None:
+    """A figure of the dense network: of the dense control, or of what every seed's runs say of their own dense network.
+
+    Args:
+        points: runs.
+        task: of the network.
+        model: the network.
+        metric: a field or property of a point.
+    """
     mine = [p for p in points if (p.task, p.model) == (task, model)]
-    runs = [p.top1 for p in mine if p.method == DENSE and p.error is None]
-    by_seed = {p.seed: p.dense_top1 for p in mine if p.dense_top1 is not None}
-    return stat(runs) or stat(by_seed.values())
+    runs = stat(getattr(p, metric) for p in mine if p.method == DENSE and p.error is None)
+    if runs is not None or metric not in ("top1", "loss"):
+        return runs
+    return stat({p.seed: said for p in mine if (said := getattr(p, f"dense_{metric}")) is not None}.values())
 
 
 def knee(summaries: Iterable[Summary], dense: Stat | None, within: float = 0.01) -> Summary | None:
@@ -131,6 +168,16 @@ def knee(summaries: Iterable[Summary], dense: Stat | None, within: float = 0.01)
         if s.method != DENSE and not s.failed and s.compression is not None and _change(s, dense) >= -within - 1e-9
     ]  # fmt: skip
     return max(fit, key=lambda s: s.compression.mean if s.compression else 0.0, default=None)
+
+
+def front(summaries: Sequence[Summary]) -> list[Summary]:
+    """The groups that no other beats in compression and in accuracy (perplexity, for language) at once; dense is not judged."""
+    some = [s for s in summaries if s.method != DENSE]
+    values = []
+    for s in some:
+        y = s.perplexity if s.language else s.top1
+        values.append(None if s.compression is None or y is None else (s.compression.mean, y.mean))
+    return [some[i] for i in sorted(pareto.front(values, y_up=not any(s.language for s in some)))]
 
 
 def best(summaries: Iterable[Summary], dense: Stat | None, within: float = 0.01) -> Summary | None:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, get_type_hints
 from ...core.component import coerce
 from ...core.errors import FormatError, RecipeError, did_you_mean
 
-__all__ = ["Comparison", "Layer", "MaskPicture", "Point"]
+__all__ = ["Comparison", "Layer", "MaskPicture", "Point", "Published"]
 
 VERSION = 1
 
@@ -47,6 +47,18 @@ class Point:
         latency_ms: median latency of one batch, milliseconds.
         dense_latency_ms: the same for the best dense engine at hand.
         seconds: what the run took.
+        kind: ``"classification"`` or ``"language"``, which is judged by its perplexity.
+        loss: on the test split, nats.
+        dense_loss: the same of the dense network of the same seed.
+        inference_joules: of one example; ``inference_energy`` says ``"measured: rapl"``, ``"modelled: Horowitz 2014"``…
+        inference_energy: who counted the joules of an inference.
+        dense_inference_joules: the same for the dense network, counted in the same way.
+        training_joules: of the run's own training; ``training_energy`` says who counted.
+        training_energy: who counted the joules of the training.
+        peak_bytes: the most memory the training took; ``peak_memory`` says of what.
+        peak_memory: whose memory it is: the process's, or the accelerator's.
+        steps: optimizer steps of the run.
+        dense_id: run of the dense network that this one started from.
         layers: per parameter tensor (name, total, nonzero).
         id: name of the run's folder.
         error: why the run failed; None when it did not.
@@ -77,6 +89,18 @@ class Point:
     latency_ms: float | None = None
     dense_latency_ms: float | None = None
     seconds: float | None = None
+    kind: str | None = None
+    loss: float | None = None
+    dense_loss: float | None = None
+    inference_joules: float | None = None
+    inference_energy: str | None = None
+    dense_inference_joules: float | None = None
+    training_joules: float | None = None
+    training_energy: str | None = None
+    peak_bytes: int | None = None
+    peak_memory: str | None = None
+    steps: int | None = None
+    dense_id: str | None = None
     layers: tuple[Layer, ...] = ()
     id: str = ""
     error: str | None = None
@@ -114,6 +138,16 @@ class Point:
     def measured_speedup(self) -> float | None:
         """Dense latency / new latency."""
         return ratio(self.dense_latency_ms, self.latency_ms)
+
+    @property
+    def perplexity(self) -> float | None:
+        """The exponential of the loss: how many equally likely answers the network wavers between."""
+        return None if self.loss is None or self.loss > 700 else math.exp(self.loss)
+
+    @property
+    def energy_ratio(self) -> float | None:
+        """Dense joules / joules, both counted in the same way."""
+        return ratio(self.dense_inference_joules, self.inference_joules)
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON form; every field is there."""
@@ -183,6 +217,54 @@ class MaskPicture:
 
 
 @dc.dataclass(frozen=True, kw_only=True)
+class Published:
+    """A result that somebody published, to be laid over the curves.
+
+    Args:
+        task: data set or task, as the runs call it.
+        model: network, as the runs call it.
+        method: what the paper calls the method.
+        source: the paper.
+        compression: original parameters / non-zero parameters.
+        speedup: original multiply-adds / new multiply-adds.
+        top1: accuracy, a fraction in [0, 1].
+        top5: the same for the five best guesses.
+        top1_change: accuracy minus the paper's own dense accuracy.
+        perplexity: of a language task.
+    """
+
+    task: str
+    model: str
+    method: str
+    source: str = ""
+    compression: float | None = None
+    speedup: float | None = None
+    top1: float | None = None
+    top5: float | None = None
+    top1_change: float | None = None
+    perplexity: float | None = None
+
+    @property
+    def label(self) -> str:
+        """Method and paper."""
+        return f"{self.method}, {self.source}" if self.source else self.method
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON form."""
+        return dc.asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: object) -> Published:
+        """A published result from its JSON form.
+
+        Raises:
+            FormatError: as for a point.
+        """
+        fields, hints = check_fields(cls, data, "a published result"), get_type_hints(cls)
+        return cls(**{k: typed(v, hints[k], f"a published result's {k!r}") for k, v in fields.items()})
+
+
+@dc.dataclass(frozen=True, kw_only=True)
 class Comparison:
     """Everything a report shows.
 
@@ -194,6 +276,8 @@ class Comparison:
         settings: epochs and whatever else was the same for all.
         mask_pictures: pictures of the first layer's mask, where there are any.
         notes: sentences for the reader.
+        published: results to lay over the curves.
+        left_out: a sentence for every run or row that could not be read.
     """
 
     title: str
@@ -203,9 +287,11 @@ class Comparison:
     settings: Mapping[str, Any] = dc.field(default_factory=dict)
     mask_pictures: tuple[MaskPicture, ...] = ()
     notes: tuple[str, ...] = ()
+    published: tuple[Published, ...] = ()
+    left_out: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for name in ("points", "mask_pictures", "notes"):
+        for name in ("points", "mask_pictures", "notes", "published", "left_out"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
 
     def to_dict(self) -> dict[str, Any]:
@@ -219,6 +305,8 @@ class Comparison:
             "settings": dict(self.settings),
             "mask_pictures": [m.to_dict() for m in self.mask_pictures],
             "notes": list(self.notes),
+            "published": [p.to_dict() for p in self.published],
+            "left_out": list(self.left_out),
         }
 
     @classmethod
@@ -234,13 +322,14 @@ class Comparison:
             raise FormatError(f"a report's data has version {data['version']}; this secateur reads up to {VERSION}: update it")
         fields = dict(check_fields(cls, {k: v for k, v in data.items() if k != "version"}, "a report's data"))
         kinds: dict[str, type] = {"title": str, "recipes": Mapping, "environment": Mapping, "settings": Mapping}
-        kinds |= {"points": list, "mask_pictures": list, "notes": list}
+        kinds |= dict.fromkeys(("points", "mask_pictures", "notes", "published", "left_out"), list)
         for name, value in fields.items():
             if not isinstance(value, kinds[name]):
                 raise FormatError(f"a report's {name!r} must be a {kinds[name].__name__.lower()}; got {value!r:.80}")
         fields["points"] = tuple(map(Point.from_dict, fields.get("points", [])))
         fields["mask_pictures"] = tuple(map(MaskPicture.from_dict, fields.get("mask_pictures", [])))
-        fields["notes"] = tuple(map(str, fields.get("notes", [])))
+        fields["published"] = tuple(map(Published.from_dict, fields.get("published", [])))
+        fields |= {name: tuple(map(str, fields.get(name, []))) for name in ("notes", "left_out")}
         return cls(**fields)
 
 

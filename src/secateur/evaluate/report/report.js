@@ -62,8 +62,44 @@
     });
   };
 
+  const tabbed = (group) => {
+    const tabs = [...group.querySelectorAll("[role=tab]")], list = tabs[0].parentElement;
+    const choose = (tab) => tabs.forEach((t) => {
+      const on = t === tab;
+      t.setAttribute("aria-selected", on);
+      t.tabIndex = on ? 0 : -1;
+      document.getElementById(t.getAttribute("aria-controls")).hidden = !on;
+    });
+    list.hidden = false;
+    choose(tabs[0]);
+    list.addEventListener("click", (e) => { const tab = e.target.closest("[role=tab]"); if (tab) choose(tab); });
+    list.addEventListener("keydown", (e) => {
+      const at = tabs.indexOf(document.activeElement), n = tabs.length;
+      const to = { ArrowRight: (at + 1) % n, ArrowLeft: (at + n - 1) % n, Home: 0, End: n - 1 }[e.key];
+      if (at < 0 || to === undefined) return;
+      e.preventDefault();
+      tabs[to].focus();
+      choose(tabs[to]);
+    });
+  };
+
+  // Pointing at a line, or at its name, dims the others.
+  const lit = (svg) => {
+    const parts = [...svg.querySelectorAll("g[id*='-part-']")], of = (g) => g.id.match(/-part-(\d+)-/)[1];
+    parts.forEach((g) => {
+      g.classList.add("part");
+      g.addEventListener("pointerenter", () => {
+        svg.classList.add("one");
+        parts.forEach((other) => other.classList.toggle("on", of(other) === of(g)));
+      });
+      g.addEventListener("pointerleave", () => svg.classList.remove("one"));
+    });
+  };
+
   document.addEventListener("DOMContentLoaded", () => {
     themeButton();
+    document.querySelectorAll("[data-tabs]").forEach(tabbed);
+    document.querySelectorAll(".tabs figure svg").forEach(lit);
     document.querySelectorAll("table[data-sortable]").forEach(sortable);
     document.querySelectorAll("input[data-filter]").forEach(filter);
   });

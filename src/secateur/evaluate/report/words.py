@@ -46,6 +46,13 @@ def percent_stat(s: Stat | None) -> str:
     return percent(s.mean) + (f" ± {100 * s.std:.2f}" if s.std is not None else "")
 
 
+def number_stat(s: Stat | None) -> str:
+    """Mean ± spread of plain numbers."""
+    if s is None:
+        return MISSING
+    return f"{s.mean:.3f}" + (f" ± {s.std:.3f}" if s.std is not None else "")
+
+
 def change(value: float | None) -> str:
     """A difference of accuracies in points, signed.
 
@@ -97,6 +104,58 @@ def millis(value: float | None) -> str:
     if value is None:
         return MISSING
     return f"{value:.{3 if value < 1 else 2 if value < 9.995 else 1 if value < 99.95 else 0}f} ms"
+
+
+def joules(value: float | None) -> str:
+    """Energy, about three digits.
+
+    Example:
+        >>> joules(3.2e-8), joules(0.0138), joules(1500.0)
+        ('32.0 nJ', '13.8 mJ', '1.50 kJ')
+    """
+    if value is None:
+        return MISSING
+    names = [(1e-12, "pJ"), (1e-9, "nJ"), (1e-6, "µJ"), (1e-3, "mJ"), (1.0, "J"), (1e3, "kJ"), (1e6, "MJ")]
+    unit, name = next(((u, n) for u, n in reversed(names) if value >= u), names[0])
+    scaled = value / unit
+    return f"{scaled:.{2 if scaled < 9.995 else 1 if scaled < 99.95 else 0}f} {name}"
+
+
+def duration(seconds: float | None) -> str:
+    """A time as people say it.
+
+    Example:
+        >>> duration(3.21), duration(75.0), duration(7300.0)
+        ('3.2 s', '1 min 15 s', '2 h 1 min')
+    """
+    if seconds is None:
+        return MISSING
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def p_value(p: float | None) -> str:
+    """A probability, as it is printed.
+
+    Example:
+        >>> p_value(0.25), p_value(0.03125), p_value(0.0001)
+        ('0.25', '0.031', '< 0.001')
+    """
+    if p is None:
+        return MISSING
+    return "< 0.001" if p < 0.001 else f"{p:.2f}" if p >= 0.1 else f"{p:.3f}"
+
+
+def points(within: float) -> str:
+    """A fraction of accuracy in points.
+
+    Example:
+        >>> points(0.01), points(0.005)
+        ('1 point', '0.5 points')
+    """
+    return f"{100 * within:g} point{'' if within == 0.01 else 's'}"
 
 
 def count(n: int, noun: str, plural: str | None = None) -> str:

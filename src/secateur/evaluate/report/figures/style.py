@@ -20,6 +20,8 @@ METHODS = ("#0b6cbc", "#cf540a", "#0a8f6c", "#a8448e", "#b08500", "#5a52c8", "#1
 DARK_METHODS = ("#5aaef5", "#ff935a", "#35cfa2", "#e68fd0", "#efc445", "#a8a1ff", "#6fd6f5", "#cfa27c")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p")
 CONTROL_MARKERS = ("x", "+", "1", "2")
+DASHES = ("-", (0, (6, 1.6)), (0, (4, 1.2, 1, 1.2)))  # the colours come round, the dashes then do not
+PUBLISHED = ("*", "h", "<", ">", "d", "8")
 
 # What each colour becomes in the page; the page's style sheet gives the values for both themes.
 VARIABLES = {
@@ -44,7 +46,7 @@ class Look(NamedTuple):
 
     colour: str
     marker: str
-    dash: str
+    dash: Any
 
 
 def looks(points: Iterable[Point]) -> dict[str, Look]:
@@ -54,7 +56,8 @@ def looks(points: Iterable[Point]) -> dict[str, Look]:
     for i, name in enumerate(m for m, control in seen if control):
         out[name] = Look(CONTROL, CONTROL_MARKERS[i % len(CONTROL_MARKERS)], "--")
     for i, name in enumerate(m for m, control in seen if not control):
-        out[name] = Look(METHODS[i % len(METHODS)], MARKERS[(i + i // len(METHODS)) % len(MARKERS)], "-")
+        out[name] = Look(METHODS[i % len(METHODS)], MARKERS[(i + i // len(METHODS)) % len(MARKERS)],
+                         DASHES[i // len(METHODS) % len(DASHES)])  # fmt: skip
     return out
 
 
@@ -71,3 +74,9 @@ def context() -> Iterator[None]:
 def blank(width: float, height: float) -> Any:
     """An empty figure (inches) without pyplot's global state."""
     return require("matplotlib.figure", "report").Figure(figsize=(width, height))
+
+
+def fixed_labels(ax: Any) -> None:
+    """Keep matplotlib from measuring every tick, at every drawing, for the place of axis labels that are not used."""
+    ax.xaxis.set_label_coords(0, 0)
+    ax.yaxis.set_label_coords(0, 0)
