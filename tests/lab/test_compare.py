@@ -49,6 +49,18 @@ def test_a_comparison(ran):
     assert found.recipes["global_magnitude"]["score"]["name"] == "magnitude"
 
 
+def test_seeds_of_one_recipe_are_one_point_of_its_curve(ran):
+    result = ran[0][0].result
+    reached = {(0, 0.9): 9.98, (1, 0.9): 10.0, (2, 0.9): 10.03, (0, 0.98): 40.2, (1, 0.98): 39.9, (2, 0.98): 41.5}
+    outcomes = [
+        Outcome(Experiment(method="lamp", method_arguments={"sparsity": s}, seed=seed), {**result, "compression": c})
+        for (seed, s), c in reached.items()
+    ]
+    found = comparison(outcomes, ran[1], title="")
+    assert [p.target_compression for p in found.points] == [9.98, 9.98, 9.98, 39.9, 39.9, 41.5]
+    assert [p.compression for p in found.points] == list(reached.values())
+
+
 def test_a_fresh_process_answers_alike(ran, tmp_path):
     outcomes, root = ran
     experiment = outcomes[0].experiment

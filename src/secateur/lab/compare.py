@@ -105,8 +105,8 @@ def _with_energy(outcomes: Sequence[tuple[Outcome, Label]]) -> tuple[Point, ...]
     training = _chosen([(r.get("cost"), r.get("energy")) for r in done], "joules", "training")
     joules = iter(zip(inference, training, strict=True))
     points = []
-    for outcome, label in outcomes:
-        point = _point(outcome, label)
+    for (outcome, label), target in zip(outcomes, _targets(outcomes), strict=True):
+        point = _point(outcome, label, target)
         if outcome.result is not None:
             (i, t) = next(joules)
             point = dc.replace(
@@ -125,14 +125,33 @@ def _chosen(pairs: list[tuple[dict[str, Any] | None, dict[str, Any] | None]], *n
     return [m if m is not None and m.get(names[-1]) is not None else {} for _, m in pairs]
 
 
-def _point(outcome: Outcome, named: Label) -> Point:
+_NEAR = 1.02  # compressions of one recipe with several seeds that lie so close are one point of its curve
+
+
+def _targets(outcomes: Sequence[tuple[Outcome, Label]]) -> list[float]:
+    """The compressions that were asked for; where none was, what was reached, one for runs of a label that lie close."""
+    found: list[float] = []
+    reached: dict[tuple[str, Label], list[int]] = {}
+    for i, (o, label) in enumerate(outcomes):
+        r, asked = o.result, o.experiment.compression
+        dense = o.experiment.recipe is None or r is None
+        found.append(asked or (1.0 if dense or r is None else min(r["compression"], float(r["parameters"]))))  # none left: inf
+        if not (asked or dense):
+            reached.setdefault((o.experiment.task, label), []).append(i)
+    for runs in reached.values():
+        first = 0.0
+        for i in sorted(runs, key=lambda i: found[i]):
+            first = first if found[i] <= _NEAR * first else found[i]
+            found[i] = first
+    return found
+
+
+def _point(outcome: Outcome, named: Label, target: float) -> Point:
     e, r = outcome.experiment, outcome.result
     name = named.method
     base: dict[str, Any] = {
         "task": e.task, "model": named.model, "method": name, "seed": e.seed, "id": e.id,
-        "target_compression": e.compression or (
-            1.0 if e.recipe is None or r is None else min(r["compression"], float(r["parameters"]))  # infinite with none left
-        ),
+        "target_compression": target,
         "control": name == "dense" or e.control is not None or (e.method in METHODS and METHODS[e.method].control),
     }  # fmt: skip
     if r is None:
