@@ -19,7 +19,7 @@ EPOCHS = 200
 SETTINGS: dict[str, tuple[dict[str, float], ...]] = {
     "dense": ({},),
     "variational_dropout": ({"kl": 1.0},),
-    "l0_hard_concrete": ({"penalty": 0.1, "gate_learning_rate": 0.05},),
+    "l0_hard_concrete": ({"penalty": 0.1, "gate_learning_rate": 0.05}, {"penalty": 0.3, "gate_learning_rate": 0.05}),
 }
 TRAINING = Training(epochs=EPOCHS, batch_size=100, optimizer="adam", learning_rate=1e-3, decay="linear", weight_decay=0)
 
@@ -94,7 +94,13 @@ def main() -> None:
          "219-214-100 inputs at 1.4 % error (from memory), 200 epochs"},
         {"methods": found, "settings": {f"{a}, {i + 1}": f for a, xs in every.items() if len(xs) > 1 for i, f in enumerate(xs)}},
         checks,
-        ("The gates' rate is the one of 0.01, 0.02 and 0.05 that shut most in 30 epochs, seed 0, within 0.3 pt on validation.",),
+        (
+            "The gates' rate is the one of 0.01, 0.02 and 0.05 that shut most in 30 epochs, seed 0, within 0.3 pt on validation.",
+            "The gates' second penalty was added when the figures of the published one, 0.1, were known: 347-251-96 inputs at 1.41 %. "
+            "Validation chooses between them.",
+            "Variational dropout stays 0.3 pt above this dense network with a fiftieth of the weights, as the paper does with a "
+            "sixty-eighth; pixels here are normalised to mean 0 and variance 1.",
+        ),
     )  # fmt: skip
 
 
