@@ -96,8 +96,8 @@ def main() -> None:
         checks,
         (
             "The gates' rate is the one of 0.01, 0.02 and 0.05 that shut most in 30 epochs, seed 0, within 0.3 pt on validation.",
-            "The gates' second penalty was added when the figures of the published one, 0.1, were known: 347-251-96 inputs at 1.41 %. "
-            "Validation chooses between them.",
+            "The gates' second penalty was added when the figures of the published one, 0.1, were known: 347-251-96 inputs at "
+            "1.41 %. Validation chooses between them.",
             "Variational dropout stays 0.3 pt above this dense network with a fiftieth of the weights, as the paper does with a "
             "sixty-eighth; pixels here are normalised to mean 0 and variance 1.",
         ),
