@@ -23,7 +23,7 @@ from ..training import Task, Training
 from ..training.data import load_data
 from ..training.models import build_model
 
-__all__ = ["CONTROLS", "Experiment"]
+__all__ = ["CONTROLS", "Experiment", "Options", "freeze_options"]
 
 VERSION = 1
 CONTROLS = ("random_reinit", "random_mask", "scratch_e", "scratch_b")
@@ -54,6 +54,7 @@ class Experiment:
             places, ``scratch_e`` drawn with the spread of the smaller network, ``scratch_b`` trained longer, for
             epochs · MACs_dense / MACs_pruned, at most twice the epochs.
         seed: of initial weights, data order, augmentation and dropout.
+        sources: the user's own files that decide the result: module name → hash of its text.
 
     Raises:
         RecipeError: wrong type or range, an unknown method, or parts that do not go together.
@@ -78,6 +79,7 @@ class Experiment:
     start: str = param(default="dense", among=("dense", "initial"))
     control: str | None = param(default=None, among=CONTROLS)
     seed: int = param(default=0, ge=0)
+    sources: Options = ()
 
     def __post_init__(self) -> None:
         for name, cls in _PARTS.items():
@@ -88,7 +90,7 @@ class Experiment:
         for f in dc.fields(self):
             if f.name in hints:
                 what, given = f"experiment: {f.name}", getattr(self, f.name)
-                value = _options(given, what) if hints[f.name] == Options else coerce(given, hints[f.name], what)
+                value = freeze_options(given, what) if hints[f.name] == Options else coerce(given, hints[f.name], what)
                 check_bounds(value, f.metadata, what)
                 object.__setattr__(self, f.name, value)
         if self.recipe is None and self.pipeline is None and self.method is not None:
@@ -121,6 +123,15 @@ class Experiment:
             )
 
     @property
+    def label(self) -> str:
+        """What charts and tables call it: the method, and the control of it."""
+        if self.recipe is None:
+            return "dense"
+        stages = self.pipeline
+        name = self.method or (f"recipe {self.recipe.id}" if stages is None else f"pipeline {stages.id}")
+        return name if self.control is None else f"{name}, {self.control}"
+
+    @property
     def trains_first(self) -> bool:
         """Whether the pruned network's story begins with a training (which a recovery may go back to)."""
         return self.start == "dense" and self.pretrained is None
@@ -136,7 +147,8 @@ class Experiment:
     def dense(self) -> Experiment:
         """The experiment of the dense network this one starts from."""
         none: dict[str, Any] = dict.fromkeys(("recipe", "pipeline", "method", "compression")) | {"method_arguments": ()}
-        return dc.replace(self, **none, start="dense", control=None)
+        modules = {path.partition(":")[0] for path in (self.task, self.model)}  # a score's file does not touch it
+        return dc.replace(self, **none, start="dense", control=None, sources=tuple(s for s in self.sources if s[0] in modules))
 
     @property
     def goes_on(self) -> bool:
@@ -212,7 +224,8 @@ class Experiment:
         return hashlib.sha256(to_json(form).encode()).hexdigest()[:12]
 
 
-def _options(given: Any, what: str) -> Options:
+def freeze_options(given: Any, what: str) -> Options:
+    """Names and plain values in the order of the names, or a sentence."""
     pairs = list(given.items()) if isinstance(given, Mapping) else given
     named = isinstance(pairs, list | tuple) and all(isinstance(p, tuple) and len(p) == 2 and isinstance(p[0], str) for p in pairs)
     if not named:
