@@ -44,6 +44,9 @@ Event = Ended | Lost | Busy | Step
 class Crew(Protocol):
     """What runs experiments."""
 
+    shares_memory: bool
+    """Whether a run that had no memory left may go well when it runs alone."""
+
     @property
     def room(self) -> int:
         """How many more it can begin now."""
@@ -66,6 +69,8 @@ class Alone:
         data: where to look for data sets first.
         say: told each step at once.
     """
+
+    shares_memory = True
 
     def __init__(self, root: str | Path, data: str | Path | None, say: Callable[[Step], None]) -> None:
         self._root, self._data, self._say = root, data, say
@@ -107,6 +112,8 @@ class Processes:
         sources: the user's files, imported in each.
         gpus: shared out in turn; none for runs on cores.
     """
+
+    shares_memory = True
 
     def __init__(
         self,

@@ -12,7 +12,7 @@ from ..core.errors import RecipeError, RunError
 from ..core.resolve import import_file
 from .experiment import Experiment
 
-__all__ = ["Source", "check_sources", "import_source", "with_sources"]
+__all__ = ["Source", "check_sources", "import_source", "is_loaded", "with_sources"]
 
 _LOADED: dict[str, str] = {}
 """Module name → hash of the text it was imported from, in this process."""
@@ -69,6 +69,11 @@ def import_source(path: str | Path) -> Source:
     import_file(path, RecipeError)
     _LOADED.setdefault(source.name, source.hash)
     return source
+
+
+def is_loaded(source: Source) -> bool:
+    """Whether this process has imported the file, with this text."""
+    return _LOADED.get(source.name) == source.hash
 
 
 def with_sources(experiment: Experiment, sources: Iterable[Source]) -> Experiment:

@@ -113,7 +113,7 @@ class _Line:
     def run(self, crew: Crew) -> None:
         """Until nothing is left."""
         while self.waiting or self.busy or self.under_way:
-            while crew.room > 0 and (e := self.next()) is not None:
+            while crew.room > 0 and (e := self.next(crew.shares_memory)) is not None:
                 self.tries[e.id] = self.tries.get(e.id, 0) + 1
                 self.under_way.add(e.id)
                 self.say(Notice(e))
@@ -124,14 +124,14 @@ class _Line:
             if self.busy and time.monotonic() >= self.look_again:  # have the others finished?
                 self.waiting, self.busy = [*self.busy, *self.waiting], []
 
-    def next(self) -> Experiment | None:
+    def next(self, shares_memory: bool) -> Experiment | None:
         """The run to begin now; what cannot be had any more is done with on the way."""
         for i in list(self.waiting):
             error = self.needs.lost(i, self.done)
             if error is not None:
                 self.waiting.remove(i)
                 self.end(Outcome(self.needs.runs[i], error=error, tries=0))
-            elif not self.needs.missing(i, self.done) and not self.waits_for_room(i):
+            elif not self.needs.missing(i, self.done) and not (shares_memory and self.waits_for_room(i)):
                 self.waiting.remove(i)
                 return self.needs.runs[i]
         return None
