@@ -14,7 +14,10 @@ from rich.table import Table
 
 from ..evaluate.report import rich_table, write_report
 from ..lab import Outcome, Plan, Sweep, comparison, make_plan, run_all
+from ..lab.cluster import Cluster
 from ..lab.crew import count_cores, find_gpus
+from ..lab.shelf import Shelf, is_remote
+from ..lab.track import Tracker, make_tracker
 from .bars import Bars, name_of
 from .console import make_console
 from .plan_table import left_out_table, plan_table
@@ -24,7 +27,7 @@ __all__ = ["sweep_file"]
 
 def sweep_file(
     file: Annotated[Path | None, typer.Argument(help="sweep.yaml [default: the controls on the embedded digits]")] = None,
-    out: Annotated[Path, typer.Option(help="folder of all runs")] = Path("runs"),
+    out: Annotated[str, typer.Option(help="folder of all runs; or s3://…, gs://…, any that fsspec knows")] = "runs",
     data: Annotated[Path | None, typer.Option(help="where to look for data sets first")] = None,
     imports: Annotated[
         list[Path] | None, typer.Option("--import", help="a Python file with scores, methods, models or data sets (repeatable)")
@@ -34,21 +37,34 @@ def sweep_file(
     ] = None,
     workers: Annotated[int | None, typer.Option(help="processes [default: one a GPU, or one a core]", min=1)] = None,
     retries: Annotated[int, typer.Option(help="how often a run is begun again whose process died", min=0)] = 1,
+    ray: Annotated[
+        str | None, typer.Option(help="run on a Ray cluster: auto, or the address of its head", metavar="auto|ADDRESS")
+    ] = None,
+    track: Annotated[list[str] | None, typer.Option(help="also tell a tracker: tensorboard, wandb, mlflow (repeatable)")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would be run, and what cannot be")] = False,
     report: Annotated[Path | None, typer.Option(help="where the report goes [default: OUT/report-NAME]")] = None,
 ) -> None:
     """Compare methods: same initial weights, data order and training for all; killed and started again it goes on."""
     sweep = _read(file, imports or [], method or [])
-    console = make_console()
-    plan = make_plan(sweep, out, data)
+    console, shelf = make_console(), Shelf(out) if is_remote(out) else None
+    root = Path(out) if shelf is None else shelf.local
+    trackers = [make_tracker(name, root) for name in track or ()]
+    plan = make_plan(sweep, root, data)
+    if shelf is not None:
+        shelf.pull(e.id for e in plan.experiments)
     if dry_run:
-        console.print(plan_table(plan, out, title=sweep.title))
+        console.print(plan_table(plan, root, title=sweep.title))
     if plan.left_out:
         console.print(left_out_table(plan.left_out))
     if dry_run:
         return
-    outcomes = _run(plan, sweep, console, out=out, data=data, workers=workers, retries=retries)
-    _show(outcomes, sweep, console, out, report or out / f"report-{file.stem if file else 'sweep'}")
+    crew = None if ray is None else Cluster(ray, root, data, sweep.sources)
+    how = {"data": data, "workers": workers, "retries": retries, "crew": crew, "sources": sweep.sources}
+    outcomes = _run(plan, console, _Listeners(trackers, shelf, console), root, **how)
+    folder = report or root / f"report-{file.stem if file else 'sweep'}"
+    _show(outcomes, sweep, console, root, folder)
+    if shelf is not None and folder.is_relative_to(root):
+        shelf.push(str(folder.relative_to(root)))
     failed = [o for o in outcomes if o.error is not None]
     if failed:
         console.print(_failures(failed))
@@ -61,23 +77,40 @@ def _read(file: Path | None, imports: Sequence[Path], methods: Sequence[str]) ->
     return Sweep.from_dict(more) if file is None else Sweep.load(file, **more)
 
 
-def _run(plan: Plan, sweep: Sweep, console: Console, *, out: Path, **how: Any) -> list[Outcome]:
+class _Listeners:
+    """Who is told of a run that has ended, beside the bars: trackers, and the shared path."""
+
+    def __init__(self, trackers: Sequence[Tracker], shelf: Shelf | None, console: Console) -> None:
+        self._trackers, self._shelf, self._console = trackers, shelf, console
+        self.finished = 0
+
+    def told(self, outcome: Outcome) -> None:
+        """What they make of it costs no run."""
+        self.finished += outcome.result is not None
+        try:
+            for tracker in self._trackers:
+                tracker.track(outcome)
+            if self._shelf is not None and outcome.tries and outcome.result is not None:
+                self._shelf.push(outcome.experiment.id)
+        except Exception as e:  # trackers and file systems raise what they like
+            self._console.print(f"[yellow]not told[/] {name_of(outcome.experiment)}: {e}", highlight=False)
+
+
+def _run(plan: Plan, console: Console, listeners: _Listeners, root: Path, **how: Any) -> list[Outcome]:
     """All runs, with bars; Ctrl-C says how to go on."""
-    told: list[Outcome] = []
-    workers = how["workers"] or len(find_gpus()) or count_cores()
+    workers = how["workers"] or (how["crew"].places if how["crew"] else len(find_gpus()) or count_cores())
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # a cluster's scheduler asks like that
     try:
         with Bars(plan.experiments, console, workers) as bars:
 
             def note(outcome: Outcome) -> None:
-                told.append(outcome)
                 bars.told(outcome)
+                listeners.told(outcome)
 
-            return run_all(plan.experiments, out, sources=sweep.sources, told=note, say=bars.say, **how)
+            return run_all(plan.experiments, root, told=note, say=bars.say, **how)
     except KeyboardInterrupt:
-        done = sum(o.result is not None for o in told)
         console.print(
-            f"stopped: {done} of {len(plan.experiments)} runs are finished in {out}, and those under way are kept; the same "
+            f"stopped: {listeners.finished} of {len(plan.experiments)} runs are finished in {root}, and those under way are kept; the same "
             "command goes on with them",
             highlight=False,
         )

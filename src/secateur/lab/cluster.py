@@ -65,9 +65,13 @@ class Cluster:
 
     @property
     def room(self) -> int:
-        """Cores, or GPUs, that nothing runs on; as many runs again wait for them in Ray's own line."""
-        places = int(self._ray.cluster_resources().get(self._kind, 0))
-        return 2 * max(1, places) - len(self._under_way)
+        """As many runs as there are places, and as many again that wait in Ray's own line."""
+        return 2 * self.places - len(self._under_way)
+
+    @property
+    def places(self) -> int:
+        """Cores, or GPUs, of the cluster as it is now."""
+        return max(1, int(self._ray.cluster_resources().get(self._kind, 0)))
 
     def begin(self, experiment: Experiment) -> None:
         """Hold the run's folder, and give the run to Ray."""
