@@ -51,7 +51,7 @@ def sweep_file(
     trackers = [make_tracker(name, root) for name in track or ()]
     plan = make_plan(sweep, root, data)
     if shelf is not None:
-        shelf.pull(e.id for e in plan.experiments)
+        shelf.pull({i for e in plan.experiments for i in (e.id, e.dense().id)})
     if dry_run:
         console.print(plan_table(plan, root, title=sweep.title))
     if plan.left_out:
@@ -110,8 +110,8 @@ def _run(plan: Plan, console: Console, listeners: _Listeners, root: Path, **how:
             return run_all(plan.experiments, root, told=note, say=bars.say, **how)
     except KeyboardInterrupt:
         console.print(
-            f"stopped: {listeners.finished} of {len(plan.experiments)} runs are finished in {root}, and those under way are kept; the same "
-            "command goes on with them",
+            f"stopped: {listeners.finished} of {len(plan.experiments)} runs are finished in {root}, and those under way are "
+            "kept; the same command goes on with them",
             highlight=False,
         )
         raise typer.Exit(130) from None
