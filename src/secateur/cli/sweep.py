@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,12 +12,15 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from ..core.component import AXES
 from ..evaluate.report import rich_table, write_report
 from ..lab import Outcome, Plan, Sweep, comparison, make_plan, run_all
+from ..lab.beside import beside_dense
 from ..lab.cluster import Cluster
 from ..lab.crew import count_cores, find_gpus
 from ..lab.shelf import Shelf, is_remote
 from ..lab.track import Tracker, make_tracker
+from ..testing import check
 from .bars import Bars, name_of
 from .console import make_console
 from .plan_table import left_out_table, plan_table
@@ -56,6 +59,8 @@ def sweep_file(
         console.print(plan_table(plan, root, title=sweep.title))
     if plan.left_out:
         console.print(left_out_table(plan.left_out))
+    for said in _broken(plan, sweep):
+        console.print(f"[yellow]contract[/] {said}", highlight=False, soft_wrap=True)
     if dry_run:
         return
     crew = None if ray is None else Cluster(ray, root, data, sweep.sources)
@@ -75,6 +80,18 @@ def sweep_file(
 def _read(file: Path | None, imports: Sequence[Path], methods: Sequence[str]) -> Sweep:
     more = {"imports": list(map(str, imports)), "methods": list(methods)}
     return Sweep.from_dict(more) if file is None else Sweep.load(file, **more)
+
+
+def _broken(plan: Plan, sweep: Sweep) -> Iterator[str]:
+    """What the user's own choices do not keep of what holds of every other; they are run all the same."""
+    own = {s.name for s in sweep.sources}
+    choices = {getattr(e.recipe, a) for e in plan.experiments if e.recipe is not None and e.sources for a in AXES}
+    for choice in choices:
+        if type(choice).__module__ in own:
+            try:
+                check(choice)
+            except Exception as e:  # a user's code raises what it likes
+                yield str(e) if isinstance(e, AssertionError) else f"{choice!r} raised {type(e).__name__}: {e}"
 
 
 class _Listeners:
@@ -123,13 +140,13 @@ def _show(outcomes: Sequence[Outcome], sweep: Sweep, console: Console, out: Path
     """The table and the page; where nothing is new, where they are."""
     page = folder / "report.html"
     if page.exists() and not any(o.tries for o in outcomes):
-        console.print(f"nothing to do: all {len(outcomes)} runs are finished; report: {page}", highlight=False)
+        console.print(f"nothing to do: all {len(outcomes)} runs are finished; report: {page}", highlight=False, soft_wrap=True)
         return
     if all(o.result is None for o in outcomes):
         return
-    found = comparison(outcomes, out, title=sweep.title, notes=_NOTES)
+    found = comparison(beside_dense(outcomes), out, title=sweep.title, notes=_NOTES)
     console.print(rich_table(found, width=console.width))
-    console.print(f"report: {write_report(found, folder)}", highlight=False)
+    console.print(f"report: {write_report(found, folder)}", highlight=False, soft_wrap=True)
 
 
 _NOTES = (

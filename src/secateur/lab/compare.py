@@ -60,12 +60,13 @@ def comparison(outcomes: Sequence[Outcome], root: str | Path, *, title: str, not
         notes: sentences for the reader.
     """
     pruned = [o for o in outcomes if o.experiment.recipe is not None]
-    dense = {o.experiment.id: o.result["test"] for o in outcomes if o.experiment.recipe is None and o.result is not None}
     settings = {o.experiment.model: o.experiment.training.to_dict() for o in outcomes}
     return Comparison(
         title=title,
-        points=tuple(_point(o, dense.get(o.experiment.dense().id)) for o in outcomes),
-        recipes={e.label: said.to_dict() for e in (o.experiment for o in pruned) if (said := e.pipeline or e.recipe) is not None},
+        points=tuple(_point(o) for o in outcomes),
+        recipes={
+            _name(e): said.to_dict() for e in (o.experiment for o in pruned) if (said := e.pipeline or e.recipe) is not None
+        },
         environment=environment(),
         settings=settings,
         mask_pictures=tuple(_pictures(pruned, root)),
@@ -73,10 +74,17 @@ def comparison(outcomes: Sequence[Outcome], root: str | Path, *, title: str, not
     )
 
 
-def _point(outcome: Outcome, beside: dict[str, Any] | None) -> Point:
-    """A run as the report has it; beside it the test figures of its dense network, where that was run."""
+def _name(experiment: Experiment) -> str:
+    if experiment.recipe is None:
+        return "dense"
+    stages = experiment.pipeline
+    name = experiment.method or (f"recipe {experiment.recipe.id}" if stages is None else f"pipeline {stages.id}")
+    return name if experiment.control is None else f"{name}, {experiment.control}"
+
+
+def _point(outcome: Outcome) -> Point:
     e, r = outcome.experiment, outcome.result
-    name = e.label
+    name = _name(e)
     base: dict[str, Any] = {
         "task": e.task, "model": e.model, "method": name, "seed": e.seed, "id": e.id,
         "target_compression": e.compression or (1.0 if e.recipe is None or r is None else r["compression"]),
@@ -84,7 +92,7 @@ def _point(outcome: Outcome, beside: dict[str, Any] | None) -> Point:
     }  # fmt: skip
     if r is None:
         return Point(**base, error=outcome.error)
-    dense = r["dense_test"] or (r["test"] if e.recipe is None else beside)
+    dense = r["dense_test"] or (r["test"] if e.recipe is None else None)
     return Point(
         **base,
         compression=r["compression"],
@@ -118,6 +126,6 @@ def _pictures(outcomes: Sequence[Outcome], root: str | Path) -> Iterable[MaskPic
             density = (first != 0).float().mean(0).view(side, side)
             values = tuple(tuple(round(float(v), 4) for v in row) for row in density)
             yield MaskPicture(
-                task=o.experiment.task, model=o.experiment.model, method=o.experiment.label,
+                task=o.experiment.task, model=o.experiment.model, method=_name(o.experiment),
                 values=values, compression=o.result["compression"],
             )  # fmt: skip
