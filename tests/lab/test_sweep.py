@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses as dc
 import itertools
 import json
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -173,3 +175,51 @@ def test_a_pretrained_network_has_no_first_training_to_go_back_to(tmp_path):
     assert {x.method for x in plan.left_out} == {"late_rewinding"}
     assert all("goes back to step" in x.why for x in plan.left_out)
     assert network.dense.training == Training(epochs=4)
+
+
+NET = """
+import torch
+
+
+class FileNet(torch.nn.Module):
+    def __init__(self, width: int = 8) -> None:
+        super().__init__()
+        self.hidden, self.head = torch.nn.Linear(64, width), torch.nn.Linear(width, 10)
+
+    def forward(self, x):
+        return self.head(self.hidden(x.flatten(1)).relu())
+"""
+
+
+def test_a_model_and_its_data_by_the_path_of_a_file(tmp_path, monkeypatch):
+    """Beside the sweep's file; with another text they are other runs, the dense ones too."""
+    (tmp_path / "file_net.py").write_text(NET)
+    (tmp_path / "sweep.yaml").write_text("networks: [{model: 'file_net.py:FileNet', training: {epochs: 1}}]\nseeds: [0]")
+    first = Sweep.load(tmp_path / "sweep.yaml")
+    assert first.networks[0].dense.model == "file_net:FileNet"
+    assert [Path(p).name for p in first.imports] == ["file_net.py"]
+    assert Sweep.from_dict(first.to_dict()) == first
+    plan = make_plan(first, tmp_path / "runs")
+    assert {e.sources for e in plan.experiments} == {(("file_net", first.sources[0].hash),)}
+    ids = {e.id for e in plan.experiments} | {e.dense().id for e in plan.experiments}
+    (tmp_path / "file_net.py").write_text(NET + "# another\n")
+    plan = make_plan(Sweep.load(tmp_path / "sweep.yaml"), tmp_path / "runs")
+    assert not ids & ({e.id for e in plan.experiments} | {e.dense().id for e in plan.experiments})
+    monkeypatch.delitem(sys.modules, "file_net")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "sentence"),
+    [
+        ("my-net.py", "", "'my-net' is no name for a module; rename the file, e.g. my_score.py"),
+        ("json.py", "", "there is a module 'json' already"),
+        ("broken_net.py", "1 / 0", "broken_net.py' cannot be imported: it raised ZeroDivisionError: division by zero"),
+        ("broken_net.py", "import", "it raised SyntaxError: "),
+        ("sys.py", "", "there is a module 'sys' already (a built-in module); rename the file"),
+    ],
+)
+def test_a_file_that_cannot_be_imported(name, text, sentence, tmp_path):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(RecipeError) as e:
+        sweep(imports=[str(tmp_path / name)])
+    assert sentence in str(e.value)

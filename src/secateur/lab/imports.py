@@ -12,7 +12,7 @@ from ..core.errors import RecipeError, RunError
 from ..core.resolve import import_file
 from .experiment import Experiment
 
-__all__ = ["Source", "check_sources", "import_source", "is_loaded", "with_sources"]
+__all__ = ["Source", "check_sources", "import_named", "import_source", "is_loaded", "with_sources"]
 
 _LOADED: dict[str, str] = {}
 """Module name → hash of the text it was imported from, in this process."""
@@ -87,6 +87,24 @@ def with_sources(experiment: Experiment, sources: Iterable[Source]) -> Experimen
     if experiment.recipe is not None:
         used |= {type(getattr(experiment.recipe, axis)).__module__ for axis in AXES}
     return dc.replace(experiment, sources=tuple((s.name, s.hash) for s in sources if s.name in used))
+
+
+def import_named(experiment: Experiment) -> tuple[Experiment, list[Source]]:
+    """The experiment with ``module:name`` in the place of ``folder/module.py:name``, and the files that are imported.
+
+    Args:
+        experiment: whose data set or model may be of a file.
+
+    Raises:
+        RecipeError: a file cannot be imported.
+    """
+    renamed, sources = {}, []
+    for part in ("task", "model"):
+        path, _, name = getattr(experiment, part).rpartition(":")
+        if path.endswith(".py"):
+            sources.append(import_source(path))
+            renamed[part] = f"{sources[-1].name}:{name}"
+    return dc.replace(experiment, **renamed), sources  # type: ignore[arg-type]
 
 
 def check_sources(experiment: Experiment) -> None:

@@ -17,7 +17,7 @@ from .contender import Contender, read_compressions
 from .experiment import CONTROLS as OF_EACH
 from .experiment import Experiment
 from .fair import Finetuning
-from .imports import Source, import_source
+from .imports import Source, import_named, import_source
 
 __all__ = ["CONTROLS", "Network", "Sweep"]
 
@@ -122,7 +122,10 @@ class Sweep:
             raise RecipeError("sweep: the control 'scratch' trains the masks of 'magnitude' anew; add it, or leave 'scratch' out")
         if not isinstance(self.networks, list | tuple) or not self.networks:
             raise RecipeError(f"sweep: networks must be a list of at least one; got {self.networks!r}")
-        keep("networks", tuple(Network.read(n) for n in self.networks))
+        read = [Network.read(n) for n in self.networks]
+        named = [import_named(n.dense) for n in read]
+        keep("networks", tuple(dc.replace(n, dense=dense) for n, (dense, _) in zip(read, named, strict=True)))
+        keep("imports", tuple(dict.fromkeys([*self.imports, *(s.path for _, files in named for s in files)])))
         keep("methods", _methods(self.methods))
         if not (self.methods or self.controls):
             raise RecipeError("sweep: there is nothing to run; name methods, or leave the controls in")
@@ -171,7 +174,12 @@ class Sweep:
         form, folder = read_mapping(path), Path(path).parent
         imports = form.get("imports") or []
         if isinstance(imports, list):
-            form["imports"] = [str(folder / p) if isinstance(p, str) else p for p in imports]
+            form["imports"] = [_beside(folder, p) for p in imports]
+        if isinstance(form.get("networks"), list):
+            form["networks"] = [
+                {k: _beside(folder, v) if k in ("task", "model") else v for k, v in n.items()} if isinstance(n, dict) else n
+                for n in form["networks"]
+            ]
         for name, added in more.items():
             there = form.get(name) or []
             form[name] = [*([{k: v} for k, v in there.items()] if isinstance(there, Mapping) else _listed(there)), *added]
@@ -186,6 +194,12 @@ class Sweep:
         """Twelve hex digits of all there is in it, the user's files too."""
         form = [self.to_dict(), [[s.name, s.hash] for s in self.sources]]
         return hashlib.sha256(to_json(form).encode()).hexdigest()[:12]
+
+
+def _beside(folder: Path, path: Any) -> Any:
+    """A Python file, or what is in it, as a sweep's file in the folder means it."""
+    file = path.split(":")[0] if isinstance(path, str) else ""
+    return str(folder / path) if file.endswith(".py") and (folder / file).exists() else path
 
 
 def _mapping(given: Any, what: str) -> Mapping[str, Any]:
