@@ -52,15 +52,19 @@ def plan_table(plan: Plan, root: Path, title: str) -> Table:
 
 
 def left_out_table(left_out: Sequence[LeftOut]) -> Table:
-    """What cannot be run, and why."""
-    groups: dict[tuple[str, str, str], list[float | None]] = {}
+    """What cannot be run, and why: the sentence of the least compression that is out of reach speaks for the others."""
+    cells: dict[tuple[str, str], list[LeftOut]] = {}
     for x in left_out:
-        groups.setdefault((x.network, x.method, x.why), []).append(x.compression)
+        cells.setdefault((x.network, x.method), []).append(x)
+    rows: dict[tuple[str, str, str], list[str]] = {}
+    for (network, method), mine in cells.items():
+        mine.sort(key=lambda x: x.compression or 0.0)
+        rows.setdefault((network, _listed(x.compression for x in mine), mine[0].why), []).append(method)
     table = Table(box=box.SIMPLE_HEAD, title="left out", title_style="yellow")
     for column in ("network", "method", "compressions", "why"):
-        table.add_column(column, overflow="fold")
-    for (network, method, why), compressions in groups.items():
-        table.add_row(network, method, _listed(sorted(compressions, key=lambda c: c or 0)), why)
+        table.add_column(column, overflow="fold", ratio=3 if column == "why" else None)
+    for (network, compressions, why), methods in rows.items():
+        table.add_row(network, ", ".join(methods), compressions, why)
     return table
 
 
