@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses as dc
+import functools
 import hashlib
 import math
 from collections.abc import Mapping
@@ -86,7 +87,7 @@ class Experiment:
             given = getattr(self, name)
             if not isinstance(given, cls) and not (name != "training" and given is None):
                 raise RecipeError(f"experiment: {name} must be a mapping of names to values; got {given!r}")
-        hints = {n: h for n, h in get_type_hints(type(self)).items() if n not in _PARTS}
+        hints = _hints()
         for f in dc.fields(self):
             if f.name in hints:
                 what, given = f"experiment: {f.name}", getattr(self, f.name)
@@ -212,7 +213,7 @@ class Experiment:
         """The explicit YAML file."""
         return dump_yaml(self.to_dict())
 
-    @property
+    @functools.cached_property
     def id(self) -> str:
         """Twelve hex digits that depend on what differs from the defaults alone, and on no label."""
         form = self.to_dict(minimal=True)
@@ -222,6 +223,12 @@ class Experiment:
                 form[name] = {"id": value.id}
                 break
         return hashlib.sha256(to_json(form).encode()).hexdigest()[:12]
+
+
+@functools.cache
+def _hints() -> dict[str, Any]:
+    """The types of the fields that are plain values."""
+    return {n: h for n, h in get_type_hints(Experiment).items() if n not in _PARTS}
 
 
 def freeze_options(given: Any, what: str) -> Options:
