@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses as dc
+import errno
 import json
+import os
 import sys
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
@@ -17,7 +20,7 @@ from secateur.core import component as registry
 from secateur.core.component import choose
 from secateur.core.errors import RunError
 from secateur.lab import Experiment, grid, one, run, run_all
-from secateur.lab.crew import DIED, Processes
+from secateur.lab.crew import DIED, Processes, find_gpus
 from secateur.lab.imports import import_source, with_sources
 from secateur.lab.one import Busy, Ended, Lost, Outcome
 from secateur.lab.store import RunBusy, RunFolder
@@ -171,6 +174,46 @@ def test_a_checkpoint_of_a_newer_version_is_not_written_over(tmp_path):
     with pytest.raises(RunError, match=r"checkpoint.pt' has version 2; this release reads 1: upgrade secateur to go on"):
         run(DENSE, tmp_path)
     assert (folder.path / "checkpoint.pt").read_bytes() == before
+
+
+def test_a_disk_that_fills_costs_the_runs_that_had_to_write(tmp_path, monkeypatch):
+    real = os.fsync
+
+    def full(handle):
+        if PRUNED[0].id in str(Path(f"/proc/self/fd/{handle}").readlink()):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        real(handle)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        outcomes = run_all(PRUNED[:2], tmp_path, workers=1)
+    assert "cannot be written: No space left on device; what was there before is unchanged" in outcomes[0].error
+    assert [o.error for o in outcomes[1:]] == [None, None]
+    again = run_all(PRUNED[:2], tmp_path, workers=1)  # with room again
+    assert [(o.error, o.tries) for o in again] == [(None, 1), (None, 0), (None, 0)]
+
+
+def test_each_process_has_a_gpu_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert find_gpus() == ["0", "1"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,GPU-7")
+    crew = Processes(3, tmp_path, gpus=find_gpus())
+    given = []
+
+    class Process:
+        def __init__(self, target, args, daemon):
+            given.append(args[-1])
+            os.dup(args[0].fileno())  # a real process has its end of the pipe open
+
+        def start(self):
+            pass
+
+    monkeypatch.setattr(crew._context, "Process", Process, raising=False)
+    for e in PRUNED[:3]:
+        crew.begin(e)
+    assert (given, crew.room) == (["5", "GPU-7", "5"], 0)
 
 
 def test_memory_that_runs_out_is_a_lost_run(tmp_path, monkeypatch):

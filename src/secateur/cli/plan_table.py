@@ -81,4 +81,5 @@ def _epochs(experiment: Experiment) -> float:
     rounds = 0
     while "rounds" in recipe.schedule.counts and recipe.schedule.at_round(rounds + 1) is not None:
         rounds += 1
-    return max(1, rounds) * recovery_training(experiment.training, recipe.recovery).epochs
+    tuned = 0.0 if experiment.pipeline is None else experiment.pipeline.share.epochs
+    return max(1, rounds) * recovery_training(experiment.training, recipe.recovery).epochs + tuned
