@@ -71,7 +71,8 @@ class Bars:
         e = outcome.experiment
         self._left.pop(e.id, None)
         if outcome.result is not None:
-            self._took.setdefault(_kind(e), []).append(outcome.result["seconds"])
+            began, now = self._began.get(e.id), time.monotonic()  # evaluating and saving take their time as well
+            self._took.setdefault(_kind(e), []).append(outcome.result["seconds"] if began is None else now - began)
         done = self._count - len(self._left)
         self._progress.update(self._all, completed=done, at=f"{done}/{self._count}")
         self._drop(e)
