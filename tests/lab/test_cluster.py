@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+import time
+
 import pytest
 from lab_runs import what_counts
 
@@ -12,18 +15,26 @@ from secateur.lab.imports import import_source
 
 NODE = {"num_cpus": 1, "object_store_memory": 80 * 2**20}
 NETWORK = {"task": "digits", "model": "digits_mlp", "training": {"epochs": 3}, "finetune": {"epochs": 3}}
-SCORE = '''
+SCORE = """
+import sys
+import time
+from pathlib import Path
+
 from secateur.core.component import component
 from secateur.score import Score
 
 
 @component
 class ClusterScore(Score):
-    """S = w²."""
-
     def __call__(self, weight, statistics):
+        ray = sys.modules.get("ray")
+        if ray is not None and ray.is_initialized():
+            mark = Path("FOLDER") / ray.get_runtime_context().get_node_id()
+            if not mark.exists():
+                mark.touch()
+                time.sleep(2)  # time to be killed in
         return weight**2
-'''
+"""
 
 
 def test_without_ray_it_says_what_brings_it(tmp_path, monkeypatch):
@@ -52,7 +63,7 @@ def test_a_node_that_is_killed_costs_nothing_but_time(two_nodes, tmp_path, monke
     """The sweep ends, and with the bits of a sweep on this machine alone: weights, masks' counts and figures."""
     machines, node = two_nodes
     file = tmp_path / "cluster_score.py"
-    file.write_text(SCORE)
+    file.write_text(SCORE.replace("FOLDER", str(tmp_path)))
     sweep = Sweep.from_dict(
         {
             "networks": [NETWORK], "compressions": [2, 8], "seeds": [0, 1], "imports": [str(file)],
@@ -61,14 +72,15 @@ def test_a_node_that_is_killed_costs_nothing_but_time(two_nodes, tmp_path, monke
     )  # fmt: skip
     plan = make_plan(sweep, tmp_path / "ray")
     crew = Cluster(machines.address, tmp_path / "ray", None, sweep.sources)
-    done, notices, places = [], [], []
+    places, notices = [], []
 
-    def told(outcome):
-        done.append(outcome)
-        places.append(crew.places)
-        if len(done) == 4:
-            machines.remove_node(node, allow_graceful=False)
+    def kill():
+        while not (tmp_path / node.node_id).exists():
+            time.sleep(0.02)
+        machines.remove_node(node, allow_graceful=False)  # in the middle of a run
 
+    threading.Thread(target=kill, daemon=True).start()
+    told = lambda _: places.append(crew.places)  # noqa: E731
     outcomes = run_all(plan.experiments, tmp_path / "ray", crew=crew, told=told, say=notices.append)
     assert [o.error for o in outcomes] == [None] * len(outcomes)
     assert (places[0], places[-1]) == (2, 1)
