@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test slow lint types check docs papers bench kernels zoo clean
+.PHONY: demo test slow lint types check docs papers suite bench kernels zoo clean
 
 demo: .venv/installed  ## train, prune, recover, save, reload, measure and report, in about two minutes
 	$(BIN)/secateur demo
@@ -33,8 +33,11 @@ papers: .venv/installed  ## published claims at CPU scale, into benchmarks/resul
 	    deep_compression deep_compression_resnet56; do $(BIN)/python benchmarks/experiments/$$e.py || exit 1; done
 	$(BIN)/python docs/generate.py
 
+suite: .venv/installed  ## every method on the standard networks, into runs/suite/ (two nights on two cores); it goes on where it was stopped
+	for f in benchmarks/suite/*.yaml; do $(BIN)/secateur sweep $$f --out runs/suite || exit 1; done
+
 bench: .venv/installed  ## speed and memory against peers, into benchmarks/results/ (minutes)
-	for e in prune_speed step_overhead graph_speed resnet50_latency learned_overhead codec_speed sharing_speed codec_fuzz; do $(BIN)/python benchmarks/experiments/$$e.py || exit 1; done
+	for e in prune_speed sweep_speed step_overhead graph_speed resnet50_latency learned_overhead codec_speed sharing_speed codec_fuzz; do $(BIN)/python benchmarks/experiments/$$e.py || exit 1; done
 	$(BIN)/python docs/generate.py
 
 kernels: .venv/installed  ## compiled models against dense engines, into benchmarks/results/ (half an hour on a quiet machine)

@@ -45,7 +45,13 @@ MAY_IMPORT = {
 TRAINING = {"core", "methods", "training"} | AXIS | SENTENCE | TENSORS
 MAY_IMPORT |= {"training": TRAINING, "methods": TRAINING - {"training"}, "testing": TRAINING | {"testing"}}
 LAB = TRAINING | {"evaluate", "lab", "integrations", "__init__"}
-MAY_IMPORT |= {"evaluate": LAB - {"lab"}, "lab": LAB, "integrations": LAB, "cli": LAB | {"cli"}, "__init__": SENTENCE | {"core"}}
+MAY_IMPORT |= {
+    "evaluate": LAB - {"lab"},
+    "lab": LAB,
+    "integrations": LAB,
+    "cli": LAB | {"cli", "testing"},
+    "__init__": SENTENCE | {"core"},
+}
 
 
 def room_of(path: Path) -> str:

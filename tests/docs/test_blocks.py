@@ -16,7 +16,7 @@ from docs_blocks import IDS, PAGES, ROOT, blocks
 from secateur import Recipe
 from secateur.cli import app
 from secateur.core import component as registry
-from secateur.lab import Experiment
+from secateur.lab import Experiment, Sweep
 from secateur.methods import METHODS
 
 NEEDS = {
@@ -25,6 +25,8 @@ NEEDS = {
     "tickets": "accelerate",
     "shrink": "transformers",
     "report": "matplotlib",
+    "sweep": "accelerate",
+    "own-score": "accelerate",
 }
 
 
@@ -117,7 +119,8 @@ YAML = [(i, b) for page, i in zip(PAGES, IDS, strict=True) for b in blocks(page,
 
 
 @pytest.mark.parametrize(("page", "block"), YAML, ids=[f"{i}:{b.line}" for i, b in YAML])
-def test_yaml_is_an_experiment_or_a_recipe(page, block):
+def test_yaml_is_a_sweep_an_experiment_or_a_recipe(page, block):
     fields = yaml.safe_load(block.text)
-    loaded = Experiment.from_dict(fields) if "task" in fields else Recipe.from_dict(fields)
+    kind = Sweep if "networks" in fields else Experiment if "task" in fields else Recipe
+    loaded = kind.from_dict(fields)
     assert type(loaded).from_dict(loaded.to_dict()) == loaded

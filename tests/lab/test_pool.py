@@ -76,7 +76,7 @@ def test_two_workers_give_what_one_gives(tmp_path):
 def test_one_worker_uses_one_thread_and_gives_the_others_back(tmp_path, monkeypatch):
     seen = []
     real = torch.get_num_threads()
-    monkeypatch.setattr("secateur.lab.pool.run", lambda e, root, **_: seen.append(torch.get_num_threads()) or {})
+    monkeypatch.setattr("secateur.lab.one.run", lambda e, root, **_: seen.append(torch.get_num_threads()) or {})
     torch.set_num_threads(2)
     try:
         run_all([GOOD], tmp_path, workers=1)

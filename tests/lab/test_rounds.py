@@ -147,11 +147,11 @@ def test_allocations_that_look_ahead_say_so(name):
         assert same or allocation.looks_ahead
 
 
-def test_the_highest_does_the_others_and_they_are_read(tmp_path):
+def test_each_round_is_done_once_after_the_one_before(tmp_path):
     experiments = [with_rounds(KINDS["ticket"], r) for r in (1, 3, 2)]
     told = []
     outcomes = run_all(experiments, tmp_path, workers=1, told=lambda o: told.append(o.experiment))
-    assert [e.recipe and e.recipe.schedule.rounds for e in told] == [None, 3, 1, 2]
+    assert [e.recipe and e.recipe.schedule.rounds for e in told] == [None, 1, 2, 3]
     kept = [o.result["nonzero"] for o in outcomes[:3]]
     assert kept[0] > kept[2] > kept[1]
     assert len(list(tmp_path.glob("*/result.json"))) == 4

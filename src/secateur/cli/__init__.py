@@ -1,4 +1,4 @@
-"""The command line: ``secateur demo``, ``run``, ``report``, ``methods``, ``inspect``, ``compress``, ``expand``,
+"""The command line: ``secateur demo``, ``run``, ``sweep``, ``report``, ``methods``, ``inspect``, ``compress``, ``expand``,
 ``measure``, ``data``, ``bench``.
 """
 
@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.text import Text
 
 from ..core.errors import SecateurError
-from . import bench, compress, data, demo, inspect, measure, methods, report, run
+from . import bench, compress, data, demo, inspect, measure, methods, report, run, sweep
 
 __all__ = ["app", "main"]
 
@@ -46,6 +46,7 @@ def _options(
 
 app.command("demo")(demo.demo)
 app.command("run")(run.run_file)
+app.command("sweep")(sweep.sweep_file)
 app.command("report")(report.report)
 app.command("methods")(methods.methods)
 app.command("inspect")(inspect.inspect)

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from ..lab import Experiment, run
 from ..lab.experiment import CONTROLS
+from ..lab.imports import import_named, import_source, with_sources
 from .console import make_console
 from .inspect import inspect
 
@@ -24,12 +25,17 @@ def run_file(
     out: Annotated[Path, typer.Option(help="folder of all runs")] = Path("runs"),
     data: Annotated[Path | None, typer.Option(help="where to look for data sets first")] = None,
     keep_every: Annotated[float, typer.Option(help="seconds between checkpoints")] = 20.0,
+    imports: Annotated[
+        list[Path] | None, typer.Option("--import", help="a Python file with scores, methods, models or data sets (repeatable)")
+    ] = None,
     control: Annotated[
         list[str] | None, typer.Option(help=f"also run this control of the pruned network: {', '.join(CONTROLS)} (repeatable)")
     ] = None,
 ) -> None:
     """Run an experiment; killed and started again it continues, finished it is not repeated."""
-    experiment = Experiment.load(file)
+    sources = [import_source(path) for path in imports or ()]
+    experiment, named = import_named(Experiment.load(file))
+    experiment = with_sources(experiment, [*sources, *named])
     wanted = [experiment, *(dc.replace(experiment, control=c) for c in control or ())]
     console = make_console()
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"), TimeRemainingColumn())

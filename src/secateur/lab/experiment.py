@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses as dc
+import functools
 import hashlib
 import math
 from collections.abc import Mapping
@@ -23,7 +24,7 @@ from ..training import Task, Training
 from ..training.data import load_data
 from ..training.models import build_model
 
-__all__ = ["CONTROLS", "Experiment"]
+__all__ = ["CONTROLS", "Experiment", "Options", "freeze_options"]
 
 VERSION = 1
 CONTROLS = ("random_reinit", "random_mask", "scratch_e", "scratch_b")
@@ -54,6 +55,7 @@ class Experiment:
             places, ``scratch_e`` drawn with the spread of the smaller network, ``scratch_b`` trained longer, for
             epochs · MACs_dense / MACs_pruned, at most twice the epochs.
         seed: of initial weights, data order, augmentation and dropout.
+        sources: the user's own files that decide the result: module name → hash of its text.
 
     Raises:
         RecipeError: wrong type or range, an unknown method, or parts that do not go together.
@@ -78,17 +80,18 @@ class Experiment:
     start: str = param(default="dense", among=("dense", "initial"))
     control: str | None = param(default=None, among=CONTROLS)
     seed: int = param(default=0, ge=0)
+    sources: Options = ()
 
     def __post_init__(self) -> None:
         for name, cls in _PARTS.items():
             given = getattr(self, name)
             if not isinstance(given, cls) and not (name != "training" and given is None):
                 raise RecipeError(f"experiment: {name} must be a mapping of names to values; got {given!r}")
-        hints = {n: h for n, h in get_type_hints(type(self)).items() if n not in _PARTS}
+        hints = _hints()
         for f in dc.fields(self):
             if f.name in hints:
                 what, given = f"experiment: {f.name}", getattr(self, f.name)
-                value = _options(given, what) if hints[f.name] == Options else coerce(given, hints[f.name], what)
+                value = freeze_options(given, what) if hints[f.name] == Options else coerce(given, hints[f.name], what)
                 check_bounds(value, f.metadata, what)
                 object.__setattr__(self, f.name, value)
         if self.recipe is None and self.pipeline is None and self.method is not None:
@@ -121,6 +124,15 @@ class Experiment:
             )
 
     @property
+    def label(self) -> str:
+        """What charts and tables call it: the method, and the control of it."""
+        if self.recipe is None:
+            return "dense"
+        stages = self.pipeline
+        name = self.method or (f"recipe {self.recipe.id}" if stages is None else f"pipeline {stages.id}")
+        return name if self.control is None else f"{name}, {self.control}"
+
+    @property
     def trains_first(self) -> bool:
         """Whether the pruned network's story begins with a training (which a recovery may go back to)."""
         return self.start == "dense" and self.pretrained is None
@@ -136,7 +148,8 @@ class Experiment:
     def dense(self) -> Experiment:
         """The experiment of the dense network this one starts from."""
         none: dict[str, Any] = dict.fromkeys(("recipe", "pipeline", "method", "compression")) | {"method_arguments": ()}
-        return dc.replace(self, **none, start="dense", control=None)
+        modules = {path.partition(":")[0] for path in (self.task, self.model)}  # a score's file does not touch it
+        return dc.replace(self, **none, start="dense", control=None, sources=tuple(s for s in self.sources if s[0] in modules))
 
     @property
     def goes_on(self) -> bool:
@@ -200,7 +213,7 @@ class Experiment:
         """The explicit YAML file."""
         return dump_yaml(self.to_dict())
 
-    @property
+    @functools.cached_property
     def id(self) -> str:
         """Twelve hex digits that depend on what differs from the defaults alone, and on no label."""
         form = self.to_dict(minimal=True)
@@ -212,7 +225,14 @@ class Experiment:
         return hashlib.sha256(to_json(form).encode()).hexdigest()[:12]
 
 
-def _options(given: Any, what: str) -> Options:
+@functools.cache
+def _hints() -> dict[str, Any]:
+    """The types of the fields that are plain values."""
+    return {n: h for n, h in get_type_hints(Experiment).items() if n not in _PARTS}
+
+
+def freeze_options(given: Any, what: str) -> Options:
+    """Names and plain values in the order of the names, or a sentence."""
     pairs = list(given.items()) if isinstance(given, Mapping) else given
     named = isinstance(pairs, list | tuple) and all(isinstance(p, tuple) and len(p) == 2 and isinstance(p[0], str) for p in pairs)
     if not named:

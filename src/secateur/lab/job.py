@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses as dc
-import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,15 +13,15 @@ import torch
 from torch import nn
 
 from ..codec import load
-from ..core.errors import ModelError, RecipeError, RunError
-from ..goal import Compression
+from ..core.errors import ModelError, RunError
 from ..pruner import Pruner
-from ..recovery import Finetune, Reinitialize, recalibrate_
+from ..recovery import Reinitialize, recalibrate_
 from ..schedule import DropGrow
 from ..sharer import Sharer
 from ..training import Progress, Task, Training, fit
 from ..training.loop import mix_seeds
-from ..training.models import load_checkpoint
+from ..training.models import find_checkpoint, load_checkpoint
+from .begin import check_steps, make_pruner, prunes_in_training, recovery_training, traced_with, training_batches
 from .controls import as_much_computation, at_random, correct_spread_, hold
 from .cost import Cost
 from .experiment import Experiment
@@ -33,8 +32,6 @@ __all__ = ["Job", "Say"]
 
 Say = Callable[[str, int, int], None]
 """What a run tells while it works: the stage, steps done, steps in all."""
-
-_SCORED, _BATCH = 512, 64  # training examples that statistics are taken over: as many, or as a recovery recalibrates with
 
 
 class Job:
@@ -48,7 +45,9 @@ class Job:
         keep_every: float,
         say: Say | None,
         dense: dict[str, Any] | None,
+        data: str | Path | None = None,
     ) -> None:
+        self.data = data
         self.experiment, self.folder, self.task, self.say, self.dense = experiment, folder, task, say, dense
         self.keep_every, self.kept = keep_every, time.perf_counter()
         torch.manual_seed(mix_seeds(experiment.seed, 0 if experiment.control is None else 6))  # a control's weights are others
@@ -71,7 +70,7 @@ class Job:
     def train_dense(self) -> None:
         """Train the network, or take the pretrained one."""
         if self.experiment.pretrained is not None:
-            load_checkpoint(self.model, self.experiment.pretrained)
+            load_checkpoint(self.model, find_checkpoint(self.experiment.pretrained, self.data))
             return
         self._resume()
         self._fit("training", self.experiment.training)
@@ -85,16 +84,14 @@ class Job:
         behind = earlier is not None and earlier.recipe is not None  # rounds that another run has done
         if earlier is not None and (behind or not first_training):
             load(Path(root) / earlier.id / "model.safetensors", self.model)
-        target = None if experiment.compression is None else Compression(experiment.compression)
-        batches = self._training_batches(recipe.recovery.recalibration)
-        self.pruner = Pruner(self.model, recipe, example_inputs=self._example(), target=target, data=batches)
+        self.pruner = make_pruner(experiment, self.model, self.task)
         settings = self._recovery_training()
-        self._check_steps(settings)
+        check_steps(self.pruner.recipe, settings.steps(len(self.task.data.train)))
         if earlier is not None and behind:
             self._go_on_from(RunFolder(root, earlier.id))
         done = self.pruner.round if behind else -1
         self._resume()
-        if self._prunes_in_training:
+        if prunes_in_training(recipe):
             if isinstance(recipe.schedule, DropGrow) and recipe.schedule.begin == 0 and self.pruner.events == 0:
                 self.pruner.prune()  # sparse from the first step on
             self._fit("pruning while training", settings)
@@ -122,7 +119,7 @@ class Job:
         load(Path(root) / earlier.id / "model.safetensors", self.model)
         self.sharer = Sharer(self.model, share)
         if share.recalibrate:
-            batches = self._training_batches(share.recalibrate)
+            batches = training_batches(experiment, self.task, share.recalibrate)
             recalibrate_(self.model, batches, examples=share.recalibrate)
         if self.saved is None:
             self.before = self.task.evaluate(self.model, self.task.data.test)
@@ -138,7 +135,7 @@ class Job:
         recipe, control, base = self.experiment.recipe, self.experiment.control, self.experiment.follows()
         assert recipe is not None
         assert base is not None
-        folder, example, settings = RunFolder(root, base.id), self._example(), self.experiment.training
+        folder, example, settings = RunFolder(root, base.id), traced_with(recipe, self.task), self.experiment.training
         kept = folder.load_pruner()
         if control == "random_mask":
             drawn = self.experiment.build_model()
@@ -167,12 +164,6 @@ class Job:
             state = self.pruner.state_dict()
             self.folder.save_checkpoint({"pruner": state if self.experiment.goes_on else {**state, "snapshot": None}}, "pruner")
 
-    def _example(self) -> Any:
-        """What units that reach over layers are traced with; None for others."""
-        assert self.experiment.recipe is not None
-        structure = self.experiment.recipe.structure
-        return self.task.example_inputs() if structure.couples or not structure.alone else None
-
     def _go_on_from(self, earlier: RunFolder) -> None:
         """Take over the masks, the counters and what the survivors go back to from a run with one round less."""
         assert self.pruner is not None
@@ -190,14 +181,10 @@ class Job:
         return load(path, model) if path.exists() else model
 
     def _recovery_training(self) -> Training:
-        training = self.experiment.training
         recovery = self.pruner.recipe.recovery if self.pruner is not None else None
         if isinstance(recovery, Reinitialize) and recovery.budget == "computation":
-            return as_much_computation(training, self._speedup())
-        if not isinstance(recovery, Finetune):
-            return training
-        rate = recovery.learning_rate or training.learning_rate / 10
-        return dc.replace(training, epochs=recovery.epochs, learning_rate=rate, warmup=0.0)
+            return as_much_computation(self.experiment.training, self._speedup())
+        return recovery_training(self.experiment.training, recovery)
 
     def _speedup(self) -> float | None:
         """Multiply-adds of the dense network over those that meet a weight that is left."""
@@ -207,38 +194,6 @@ class Job:
             return None
         left = effective_macs(found, {n: (int(m.sum()), m.numel()) for n, m in self.pruner.masks.items()})
         return float(sum(found.values())) / max(1, left)
-
-    @property
-    def _prunes_in_training(self) -> bool:
-        """Whether the schedule's steps are of the one training, rather than its rounds between several."""
-        recipe = self.experiment.recipe
-        assert recipe is not None
-        waits = recipe.schedule.last_step > 0 and recipe.recovery.snapshot_at is None
-        return "rounds" not in recipe.schedule.counts or waits
-
-    def _check_steps(self, settings: Training) -> None:
-        """Refuse, before any work, a ramp or a rewinding step that the training does not reach."""
-        recipe, steps = self.experiment.recipe, settings.steps(len(self.task.data.train))
-        assert recipe is not None
-        end = recipe.schedule.last_step if self._prunes_in_training else 0
-        if end > steps:
-            raise RecipeError(
-                f"the schedule ends at step {end}, and the training it happens in has {steps} steps; end it earlier"
-            )
-        back = recipe.recovery.resume_at
-        if back > steps:
-            raise RecipeError(
-                f"recovery {recipe.recovery.name!r} goes back to step {back}, but the training has {steps} steps; go less far"
-            )
-
-    def _training_batches(self, recalibration: int) -> list[Any]:
-        """Training examples that scores and batch norms take their statistics over; varied as in training if norms do."""
-        data, count = self.task.data, max(_SCORED, math.ceil(recalibration / _BATCH) * _BATCH)
-        draw = torch.Generator().manual_seed(mix_seeds(self.experiment.seed, 4))
-        inputs, targets = data.train[torch.randperm(len(data.train), generator=draw)[:count]]
-        if recalibration and self.experiment.training.augment and data.augment is not None:
-            inputs = data.augment(inputs, draw)  # statistics of pictures as they are would be of other pictures
-        return list(self.task.batches(type(data.train)(inputs, targets), _BATCH))
 
     def _fit(self, stage: str, settings: Training) -> None:
         stepped = self.sharer or self.pruner

@@ -1,39 +1,33 @@
-"""Run many experiments on the cores at hand."""
+"""Run many experiments on the cores and GPUs at hand, or on a cluster."""
 
 from __future__ import annotations
 
 import dataclasses as dc
-import functools
-import multiprocessing
-import os
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import torch
+from .crew import Alone, Crew, Processes, Step, count_cores, find_gpus
+from .experiment import Experiment
+from .imports import Source
+from .needs import Needs, finished
+from .one import Busy, Ended, Lost, Outcome
 
-from ..core.errors import SecateurError
-from ..training import Task
-from ..training.data import load_data
-from .experiment import Experiment, Options
-from .run import run
+__all__ = ["Notice", "Outcome", "run_all"]
 
-__all__ = ["Outcome", "run_all"]
+_LOOK_AGAIN = 0.5  # seconds, when others work on all that is left
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What became of an experiment: its result, or the sentence that says why there is none."""
+class Notice:
+    """What a run under way tells: that it began (no stage), how far it is, or why it is begun again."""
 
     experiment: Experiment
-    result: dict[str, Any] | None = None
-    error: str | None = None
-
-
-Job = Callable[[Experiment], Outcome]
+    stage: str = ""
+    step: int = 0
+    steps: int = 0
+    again: str | None = None
 
 
 def run_all(
@@ -42,11 +36,16 @@ def run_all(
     *,
     data: str | Path | None = None,
     workers: int | None = None,
+    retries: int = 1,
+    sources: Sequence[Source] = (),
     told: Callable[[Outcome], None] | None = None,
+    say: Callable[[Notice], None] | None = None,
+    crew: Crew | None = None,
 ) -> list[Outcome]:
-    """Run experiments side by side, one thread each; a run that fails costs only itself.
+    """Run experiments side by side, one thread each; a run that fails, or whose process dies, costs only itself.
 
-    Dense networks are first, then pruned ones (of several numbers of rounds the highest, which does the others), then controls.
+    What is finished is read. What a run goes on from (the dense network, the same with one round less, the pruned network of
+    a control) is done before it, once. What another process works on is left to it, and read when it is finished.
 
     In a script, call it under ``if __name__ == "__main__":``, since the workers import the script.
 
@@ -54,98 +53,116 @@ def run_all(
         experiments: what to run; the dense networks they start from are added, and the pruned networks of controls.
         root: folder of all runs.
         data: where to look for data sets first.
-        workers: processes; None for one a core. With 1 everything runs in this process.
+        workers: processes; None for one a GPU, or one a core where there is none. With 1 everything runs in this process.
+        retries: how many times a run is begun again whose process died or had no memory left; alone then.
+        sources: the user's files, which every process imports.
         told: called with each outcome as it comes.
+        say: called with what runs under way tell.
+        crew: who does the runs, instead of processes of this machine.
 
     Returns:
         One outcome an experiment, in the order given; those of added networks follow.
     """
-    bases = {b.id: b for e in experiments if e.control is not None and (b := e.follows()) is not None}
-    starts = bases | {e.dense().id: e.dense() for e in experiments}
-    everything = (*experiments, *(e for e in starts.values() if e not in experiments))
-    turns = _turns(everything)
-    found: dict[str, Outcome] = {}
-    for turn in sorted(set(turns.values())):
-        jobs = {e.id: e for e in everything if turns[e.id] == turn}
-        lost = {i: error for i, e in jobs.items() if (error := _lost(e, found)) is not None}
-        for outcome in _outcomes(functools.partial(_one, root=root, data=data), jobs, lost, workers or os.cpu_count() or 1):
-            found[outcome.experiment.id] = outcome
-            if told is not None:
-                told(outcome)
-    return [dc.replace(found[e.id], experiment=e) for e in everything]  # equal runs may have different labels
+    added = [b for e in experiments if e.control is not None and (b := e.follows()) is not None]
+    added += [e.dense() for e in experiments if e.recipe is not None and e.start == "dense"]
+    everything = [*experiments, *{e.id: e for e in added if e not in experiments}.values()]
+    line = _Line(everything, root, retries, told or _ignore, say or _ignore)
+    if line.waiting:
+        gpus = find_gpus()
+        count = min(workers or len(gpus) or count_cores(), len(line.waiting))
+        here = crew or (Alone(root, data, line.take) if workers == 1 else Processes(count, root, data, sources, gpus))
+        try:
+            line.run(here)
+        finally:
+            here.close()
+    return [dc.replace(line.done[e.id], experiment=e) for e in everything]  # equal runs may have different labels
 
 
-def _turns(everything: Sequence[Experiment]) -> dict[str, int]:
-    """When an experiment has its turn: 0 dense, 1 pruned, 2 what then is done already, or has what it needs."""
-    done = set()
-    for e in everything:
-        earlier = e.follows() if e.control is None else None
-        while earlier is not None:
-            done.add(earlier.id)
-            earlier = earlier.follows()
-    return {e.id: 0 if e.recipe is None else 1 if e.control is None and e.id not in done else 2 for e in everything}
+def _ignore(_: object) -> None:
+    """Nobody listens."""
 
 
-def _lost(experiment: Experiment, found: dict[str, Outcome]) -> str | None:
-    """Why there is no need to try: the dense network it starts from could not be had."""
-    if experiment.recipe is None or experiment.start != "dense":
+class _Line:
+    """What is done, what is under way, and what waits."""
+
+    def __init__(
+        self,
+        everything: Sequence[Experiment],
+        root: str | Path,
+        retries: int,
+        told: Callable[[Outcome], None],
+        say: Callable[[Notice], None],
+    ) -> None:
+        self.retries, self.told, self.say = retries, told, say
+        self.wanted = {e.id: e for e in everything}
+        self.done: dict[str, Outcome] = {}
+        for i, e in self.wanted.items():
+            known = finished(e, root)
+            if known is not None:
+                self.done[i] = known
+                told(known)
+        self.needs = Needs(self.wanted.values(), self.done, root)
+        place = {i: n for n, i in enumerate(self.wanted)}
+        self.waiting = sorted(self.needs.runs, key=lambda i: (-self.needs.weight[i], place.get(i, 0)))
+        self.under_way: set[str] = set()
+        self.busy: list[str] = []
+        self.look_again = 0.0
+        self.again: set[str] = set()
+        self.tries: dict[str, int] = {}
+
+    def run(self, crew: Crew) -> None:
+        """Until nothing is left."""
+        while self.waiting or self.busy or self.under_way:
+            while crew.room > 0 and (e := self.next(crew.shares_memory)) is not None:
+                self.tries[e.id] = self.tries.get(e.id, 0) + 1
+                self.under_way.add(e.id)
+                self.say(Notice(e))
+                crew.begin(e)
+            if self.under_way or self.busy:
+                for event in crew.events(_LOOK_AGAIN if self.busy else 60.0):
+                    self.take(event)
+            if self.busy and time.monotonic() >= self.look_again:  # have the others finished?
+                self.waiting, self.busy = [*self.busy, *self.waiting], []
+
+    def next(self, shares_memory: bool) -> Experiment | None:
+        """The run to begin now; what cannot be had any more is done with on the way."""
+        for i in list(self.waiting):
+            error = self.needs.lost(i, self.done)
+            if error is not None:
+                self.waiting.remove(i)
+                self.end(Outcome(self.needs.runs[i], error=error, tries=0))
+            elif not self.needs.missing(i, self.done) and not (shares_memory and self.waits_for_room(i)):
+                self.waiting.remove(i)
+                return self.needs.runs[i]
         return None
-    error = found[experiment.dense().id].error
-    return None if error is None else f"its dense network failed: {error}"
 
+    def waits_for_room(self, id: str) -> bool:
+        """Whether it has to wait because a run that is tried again has the machine, and its memory, to itself."""
+        return bool(self.again & self.under_way) or (id in self.again and bool(self.under_way))
 
-def _outcomes(one: Job, jobs: dict[str, Experiment], lost: dict[str, str], workers: int) -> Iterator[Outcome]:
-    yield from (Outcome(jobs[i], error=error) for i, error in lost.items())
-    left = {i: e for i, e in jobs.items() if i not in lost}
-    if workers > 1:
-        yield from _side_by_side(one, left, workers)
-        return
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # as the workers have it: how a sum is split decides its last bits
-    try:
-        yield from map(one, left.values())
-    finally:
-        torch.set_num_threads(threads)
+    def take(self, event: Ended | Lost | Busy | Step) -> None:
+        """What the crew tells."""
+        if isinstance(event, Step):
+            self.say(Notice(self.needs.runs[event.id], event.stage, event.step, event.steps))
+            return
+        id = event.outcome.experiment.id if isinstance(event, Ended) else event.id
+        self.under_way.discard(id)
+        if isinstance(event, Ended):
+            self.end(dc.replace(event.outcome, tries=self.tries[id]))
+        elif isinstance(event, Busy):
+            self.tries[id] -= 1
+            self.busy.append(id)
+            self.look_again = time.monotonic() + _LOOK_AGAIN
+        elif self.tries[id] <= self.retries:
+            self.again.add(id)
+            self.waiting.append(id)
+            self.say(Notice(self.needs.runs[id], again=event.why))
+        else:
+            self.end(Outcome(self.needs.runs[id], error=event.why, tries=self.tries[id]))
 
-
-def _side_by_side(one: Job, jobs: dict[str, Experiment], workers: int) -> Iterator[Outcome]:
-    """Outcomes as they come; when a process dies, what was unfinished is run again, each in a process of its own."""
-    left = dict(jobs)
-    try:
-        with _processes(workers) as pool:
-            for future in as_completed([pool.submit(one, e) for e in jobs.values()]):
-                outcome = future.result()
-                del left[outcome.experiment.id]
-                yield outcome
-    except BrokenProcessPool:
-        with ThreadPoolExecutor(workers) as threads:
-            yield from threads.map(functools.partial(_alone, one), left.values())
-
-
-def _alone(one: Job, experiment: Experiment) -> Outcome:
-    try:
-        with _processes(1) as pool:
-            return pool.submit(one, experiment).result()
-    except BrokenProcessPool:
-        return Outcome(experiment, error="its process died (killed, or out of memory)")
-
-
-def _processes(workers: int) -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=torch.set_num_threads, initargs=(1,))
-
-
-def _one(experiment: Experiment, root: str | Path, data: str | Path | None) -> Outcome:
-    try:
-        options = experiment.task_options
-        task = functools.partial(_task, experiment.task, options, data, os.environ.get("SECATEUR_DATA"))
-        return Outcome(experiment, run(experiment, root, data=data, task=task))
-    except SecateurError as e:
-        return Outcome(experiment, error=str(e))
-    except (Exception, SystemExit) as e:  # whatever a user's model raises
-        return Outcome(experiment, error=f"{type(e).__name__}: {e}")
-
-
-@functools.lru_cache(maxsize=1)
-def _task(name: str, options: Options, data: str | Path | None, where: str | None) -> Task:
-    """The task of a worker's last run: reading pictures can take longer than training on them."""
-    return Task(load_data(name, data, **dict(options)))
+    def end(self, outcome: Outcome) -> None:
+        """It is done, and told if it was asked for."""
+        id = outcome.experiment.id
+        self.done[id] = outcome
+        if id in self.wanted:
+            self.told(dc.replace(outcome, experiment=self.wanted[id]))

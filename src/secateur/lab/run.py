@@ -28,6 +28,7 @@ def run(
     keep_every: float = 20.0,
     say: Say | None = None,
     task: Callable[[], Task] | None = None,
+    wait: bool = True,
 ) -> dict[str, Any]:
     """Run an experiment to its result, or read the result of an earlier run.
 
@@ -42,12 +43,14 @@ def run(
         keep_every: seconds between checkpoints.
         say: told the stage and the steps done.
         task: what gives the experiment's task, where it may be loaded already.
+        wait: for another process that works on the run.
 
     Returns:
         What ``result.json`` holds.
 
     Raises:
-        RunError: the folder cannot be written, or a file in it is corrupt.
+        RunError: the folder cannot be written, or a file in it is corrupt; ``RunBusy`` when another process works on it and we
+            were not to wait.
     """
     folder = RunFolder(root, experiment.id)
     done = folder.read_result()
@@ -55,17 +58,15 @@ def run(
         return done
     earlier, dense = experiment.follows(), None
     if earlier is not None:
-        run(earlier, root, data=data, keep_every=keep_every, say=say, task=task)
+        run(earlier, root, data=data, keep_every=keep_every, say=say, task=task, wait=wait)
     if experiment.recipe is not None and experiment.start == "dense":
-        dense = run(experiment.dense(), root, data=data, keep_every=keep_every, say=say, task=task)
-    with folder.lock():
+        dense = run(experiment.dense(), root, data=data, keep_every=keep_every, say=say, task=task, wait=wait)
+    with folder.lock(wait=wait):
         done = folder.read_result()  # another process may have finished it while we waited
         if done is None:
             folder.write_text("experiment.yaml", experiment.to_yaml())
-            _work(
-                Job(experiment, folder, experiment.load_task(data) if task is None else task(), keep_every, say, dense),
-                Path(root),
-            )
+            loaded = experiment.load_task(data) if task is None else task()
+            _work(Job(experiment, folder, loaded, keep_every, say, dense, data), Path(root))
             done = folder.read_result()
         folder.drop_checkpoint()
     if done is None:

@@ -17,9 +17,37 @@ from ..core.errors import RunError
 from ..core.files import atomic_write
 from .figures import check_result
 
-__all__ = ["RunFolder"]
+__all__ = ["RunBusy", "RunFolder", "read_json_file", "write_json_file"]
 
 VERSION = 1
+
+
+def write_json_file(path: Path, value: dict[str, Any]) -> None:
+    """Write a mapping with the format's version."""
+    with atomic_write(path) as f:
+        f.write(json.dumps({"version": VERSION, **value}, indent=1).encode())
+
+
+def read_json_file(path: Path) -> dict[str, Any] | None:
+    """Read a mapping; None when the file is not there.
+
+    Raises:
+        RunError: it is corrupt, or of a newer version.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        version = found["version"]
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as e:
+        raise RunError(f"{str(path)!r} is corrupt ({e}); delete it to run the experiment again") from e
+    if version != VERSION:
+        raise RunError(f"{str(path)!r} has version {version!r}; this release reads {VERSION}: upgrade secateur to read it")
+    return dict(found)
+
+
+class RunBusy(RunError):
+    """Another process works on the run."""
 
 
 class RunFolder:
@@ -51,12 +79,22 @@ class RunFolder:
             raise RunError(f"the run folder {str(self.path)!r} cannot be made: {e.strerror or e}; choose another: --out") from e
 
     @contextmanager
-    def lock(self) -> Iterator[None]:
-        """Wait until no other process works on this run, then hold it; the operating system frees it if we die."""
+    def lock(self, *, wait: bool = True) -> Iterator[None]:
+        """Hold the run, once no other process works on it; the operating system frees it if we die.
+
+        Args:
+            wait: for the other process.
+
+        Raises:
+            RunBusy: we were not to wait.
+            RunError: the folder cannot be written.
+        """
         lock = FileLock(self.path / ".lock")
         try:
-            lock.acquire()
-        except (OSError, Timeout) as e:
+            lock.acquire(timeout=-1 if wait else 0)
+        except Timeout as e:
+            raise RunBusy(f"another process works on the run {str(self.path)!r}; wait for it") from e
+        except OSError as e:
             raise RunError(f"the run folder {str(self.path)!r} cannot be locked: {e}") from e
         try:
             for part in self.path.glob(".*.part"):  # left by a process that was killed while writing
@@ -72,7 +110,7 @@ class RunFolder:
 
     def write_json(self, name: str, value: dict[str, Any]) -> None:
         """Write ``name.json`` with the format's version."""
-        self.write_text(f"{name}.json", json.dumps({"version": VERSION, **value}, indent=1))
+        write_json_file(self.path / f"{name}.json", value)
 
     def read_json(self, name: str) -> dict[str, Any] | None:
         """Read ``name.json``; None when it is not there.
@@ -80,17 +118,7 @@ class RunFolder:
         Raises:
             RunError: it is corrupt, or of a newer version.
         """
-        path = self.path / f"{name}.json"
-        try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-            version = found["version"]
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError, KeyError, TypeError, RecursionError) as e:
-            raise RunError(f"{str(path)!r} is corrupt ({e}); delete it to run the experiment again") from e
-        if version != VERSION:
-            raise RunError(f"{str(path)!r} has version {version!r}; this release reads {VERSION}: upgrade secateur to read it")
-        return dict(found)
+        return read_json_file(self.path / f"{name}.json")
 
     def read_result(self) -> dict[str, Any] | None:
         """Read ``result.json`` and check that it is a result, and of this run; None when it is not there.
@@ -119,6 +147,9 @@ class RunFolder:
         """Read it back without unpickling anything but tensors and plain values; None when there is none or it is unreadable.
 
         A checkpoint that cannot be read costs the work since the start, never a wrong result.
+
+        Raises:
+            RunError: it is of a newer version, whose work must not be written over.
         """
         path = self.path / f"{name}.pt"
         try:
@@ -127,8 +158,12 @@ class RunFolder:
             state = torch.load(path, map_location="cpu", weights_only=True) if whole else None
         except Exception:  # any bytes may lie there, and they can make the readers raise anything
             return None
-        mine = isinstance(state, dict) and (state.get("version"), state.get("id")) == (VERSION, self.path.name)
-        return state if mine else None
+        if not isinstance(state, dict) or state.get("id") != self.path.name:
+            return None
+        version = state.get("version")
+        if isinstance(version, int) and version > VERSION:
+            raise RunError(f"{str(path)!r} has version {version}; this release reads {VERSION}: upgrade secateur to go on")
+        return state if version == VERSION else None
 
     def load_pruner(self) -> dict[str, Any]:
         """The state of the pruner that the run ended with.

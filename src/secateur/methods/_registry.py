@@ -31,6 +31,7 @@ class Method:
         claim: what the paper says it does, in one sentence.
         results: files under ``benchmarks/results`` with our reproductions, the main one first.
         control: whether it is there to be beaten.
+        start: the network it prunes in a comparison: a trained ``dense`` one, or the ``initial`` one.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Method:
     claim: str
     results: tuple[str, ...] = ()
     control: bool = False
+    start: str = "dense"
 
     def recipe(self) -> Recipe:
         """How it prunes by default; of a pipeline, its first stage."""
@@ -58,13 +60,15 @@ class Method:
 
 
 def method(
-    *, paper: str, source: str, claim: str, results: tuple[str, ...] = (), control: bool = False
+    *, paper: str, source: str, claim: str, results: tuple[str, ...] = (), control: bool = False, start: str = "dense"
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Register a function that returns a recipe or a pipeline under its own name."""
 
     def register(build: Callable[P, R]) -> Callable[P, R]:
         name = build.__name__
-        METHODS[name] = Method(name=name, build=build, paper=paper, source=source, claim=claim, results=results, control=control)
+        METHODS[name] = Method(
+            name=name, build=build, paper=paper, source=source, claim=claim, results=results, control=control, start=start
+        )
         return build
 
     return register

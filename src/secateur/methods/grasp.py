@@ -19,6 +19,7 @@ __all__ = ["grasp"]
     claim="pruned before training so that gradients keep flowing, VGG-19 on CIFAR-10 has 92.2 % accuracy with 2 % of its "
     "weights, and beats SNIP there",
     results=("at-initialisation.json",),
+    start="initial",
 )
 def grasp(*, sparsity: float = 0.9, temperature: float = 200.0) -> Recipe:
     """The weights without which ‖∇L‖² would be largest, by −θ ⊙ Hg, go from the untrained network, which is then trained.

@@ -18,6 +18,7 @@ __all__ = ["l0_hard_concrete"]
     source="arXiv:1712.01312",
     claim="the expected number of parameters can be penalised itself: LeNet-300-100 ends with 219-214-100 inputs at 1.4 % error",
     results=("learned-masks.json", "gale-2019.json"),
+    start="initial",
 )
 def l0_hard_concrete(
     *,

@@ -18,6 +18,7 @@ __all__ = ["rigl"]
     source="arXiv:1911.11134",
     claim="a network that is sparse from start to end matches one pruned from dense, and beats SET's and a static one",
     results=("dynamic-sparse.json",),
+    start="initial",
 )
 def rigl(
     *,

@@ -18,6 +18,7 @@ __all__ = ["set_2018"]
     source="arXiv:1707.04780",
     claim="sparse layers whose weights move as they train match dense ones, and beat those whose sparse pattern is fixed",
     results=("dynamic-sparse.json",),
+    start="initial",
 )
 def set_2018(
     *,

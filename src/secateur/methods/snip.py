@@ -18,6 +18,7 @@ __all__ = ["snip"]
     source="arXiv:1810.02340",
     claim="pruned once before any training, by one batch, LeNet-300-100 keeps its accuracy on MNIST with 5 % of its weights",
     results=("at-initialisation.json",),
+    start="initial",
 )
 def snip(*, sparsity: float = 0.9) -> Recipe:
     """The smallest |w·∂L/∂w| of all layers together go from the untrained network, which is then trained.

@@ -19,6 +19,7 @@ __all__ = ["synflow"]
     claim="a hundred small steps by synaptic flow never empty a layer while others have weights to spare, and networks train "
     "at sparsities where other pruning at initialisation leaves them at chance",
     results=("at-initialisation.json",),
+    start="initial",
 )
 def synflow(*, sparsity: float = 0.9, iterations: int = 100) -> Recipe:
     """The smallest |θ|·∂R/∂|θ| go, in many steps without training between, from the untrained network, which is then trained.

@@ -18,6 +18,7 @@ __all__ = ["variational_dropout"]
     source="arXiv:1701.05369",
     claim="learning each weight's own dropout rate prunes LeNet-300-100 68 times and LeNet-5 280 times with hardly any loss",
     results=("learned-masks.json", "gale-2019.json"),
+    start="initial",
 )
 def variational_dropout(
     *,

@@ -3,10 +3,11 @@
 One line in a plugin's test is enough::
 
     def test_my_score():
-        check_score(MyScore)
+        check(MyScore)
 """
 
 from .allocation import check_allocation
+from .check import check
 from .component import check_component
 from .model import SmallAttention, small_batches, small_model
 from .recovery import check_recovery
@@ -16,6 +17,7 @@ from .structure import check_structure
 
 __all__ = [
     "SmallAttention",
+    "check",
     "check_allocation",
     "check_component",
     "check_recovery",

@@ -7,7 +7,7 @@ Example:
 """
 
 from ._build import MODELS, build_model
-from .checkpoint import load_checkpoint
+from .checkpoint import find_checkpoint, load_checkpoint
 from .conv import ConvNet
 from .digits import SmallCNN
 from .gpt import GPT
@@ -29,5 +29,6 @@ __all__ = [
     "ResNet",
     "SmallCNN",
     "build_model",
+    "find_checkpoint",
     "load_checkpoint",
 ]

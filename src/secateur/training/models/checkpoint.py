@@ -10,11 +10,40 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ...core.errors import DataError, FormatError
+from ..data import find
 
-__all__ = ["load_checkpoint"]
+__all__ = ["find_checkpoint", "load_checkpoint"]
 
 M = TypeVar("M", bound=nn.Module)
 _OPTIONAL = "num_batches_tracked"  # batch norm before torch 0.4.1 kept no counter, and evaluation uses none
+
+
+def find_checkpoint(path: str | Path, folder: str | Path | None = None) -> Path:
+    """Where a checkpoint lies: as it is said, or beside the data sets (in the folder, ``$SECATEUR_DATA``, the user's cache).
+
+    Args:
+        path: a file, or its place there, itself or below ``checkpoints``.
+        folder: where to look for data first.
+
+    Raises:
+        DataError: it is nowhere.
+
+    Example:
+        >>> find_checkpoint("no/such.safetensors")
+        Traceback (most recent call last):
+        ...
+        secateur.core.errors.DataError: checkpoint 'no/such.safetensors' does not exist, here or beside the data sets; give the
+        path of a safetensors file, or name the folder that has it with --data or $SECATEUR_DATA
+    """
+    if Path(path).is_file():
+        return Path(path)
+    try:
+        return find("checkpoints", {"safetensors": (str(path),)}, folder)[1] / path
+    except DataError as e:
+        raise DataError(
+            f"checkpoint {str(path)!r} does not exist, here or beside the data sets; give the path of a safetensors file, or "
+            "name the folder that has it with --data or $SECATEUR_DATA"
+        ) from e
 
 
 def load_checkpoint(model: M, path: str | Path) -> M:
