@@ -42,3 +42,9 @@ def test_the_score_is_on_the_chart(tmp_path):
     assert len(mine) == 4
     assert all(list(r["experiment"]["sources"]) == ["my_score"] for r in mine)
     assert all("my_score" not in r["experiment"]["sources"] for r in results if r not in mine)
+    again = [sys.executable, "-m", "secateur.cli", "report", "runs", "--out", "page"]
+    for more, there in (([], False), (["--import", "my_score.py"], True)):
+        done = subprocess.run([*again, *more], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300, check=False)
+        assert done.returncode == 0, done.stderr
+        assert ("left out" in done.stdout) is not there
+        assert ("relative size" in (tmp_path / "page" / "points.csv").read_text().replace("_", " ")) is there

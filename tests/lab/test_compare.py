@@ -61,6 +61,14 @@ def test_seeds_of_one_recipe_are_one_point_of_its_curve(ran):
     assert [p.compression for p in found.points] == list(reached.values())
 
 
+def test_what_is_pruned_untrained_is_set_beside_the_dense_network_too(ran):
+    dense = next(o for o in ran[0] if o.experiment.recipe is None)
+    bare = {**dense.result, "dense_test": None, "dense_validation": None, "dense_id": None, "compression": 8.0}
+    untrained = Outcome(Experiment(training=TRAINING, method="snip", start="initial", compression=8), bare)
+    found = comparison([dense, untrained], ran[1], title="")
+    assert [p.dense_top1 for p in found.points] == [dense.result["test"]["top1"]] * 2
+
+
 def test_a_fresh_process_answers_alike(ran, tmp_path):
     outcomes, root = ran
     experiment = outcomes[0].experiment

@@ -12,6 +12,7 @@ import typer
 from ..core.errors import RunError, SecateurError
 from ..evaluate.report import read_published, rich_table, write_report
 from ..lab import Experiment, Outcome, comparison
+from ..lab.imports import import_source
 from ..lab.store import RunFolder
 from .console import make_console
 
@@ -42,8 +43,13 @@ def report(
         Path | None,
         typer.Option(help="CSV file of published results to lay over the curves; docs/guides/report.md has its columns"),
     ] = None,
+    imports: Annotated[
+        list[Path] | None, typer.Option("--import", help="a Python file that the runs were made with (repeatable)")
+    ] = None,
 ) -> None:
     """Write one self-contained page, its figures and its numbers, from all finished runs under some folders."""
+    for path in imports or ():
+        import_source(path)
     folders = _folders(runs)
     found = read_outcomes(folders)
     known = {(o.experiment.task, o.experiment.model) for o in found.outcomes}

@@ -15,7 +15,6 @@ from rich.table import Table
 from ..core.component import AXES
 from ..evaluate.report import rich_table, write_report
 from ..lab import Outcome, Plan, Sweep, comparison, make_plan, run_all
-from ..lab.beside import beside_dense
 from ..lab.cluster import Cluster
 from ..lab.crew import count_cores, find_gpus
 from ..lab.shelf import Shelf, is_remote
@@ -144,7 +143,7 @@ def _show(outcomes: Sequence[Outcome], sweep: Sweep, console: Console, out: Path
         return
     if all(o.result is None for o in outcomes):
         return
-    found = comparison(beside_dense(outcomes), out, title=sweep.title, notes=_NOTES)
+    found = comparison(outcomes, out, title=sweep.title, notes=_NOTES)
     console.print(rich_table(found, width=console.width))
     console.print(f"report: {write_report(found, folder)}", highlight=False, soft_wrap=True)
 

@@ -11,6 +11,7 @@ from ..core.environment import environment
 from ..core.errors import SecateurError
 from ..evaluate.report import Comparison, Layer, MaskPicture, Point, Published
 from ..methods import METHODS
+from .beside import beside_dense
 from .experiment import Experiment
 from .labels import Label, labels
 from .pool import Outcome
@@ -70,6 +71,7 @@ def comparison(
         published: results to lay over the curves.
         left_out: a sentence for every run that could not be read.
     """
+    outcomes = beside_dense(outcomes)
     reached = [None if o.result is None else float(o.result["compression"]) for o in outcomes]
     named = labels([o.experiment for o in outcomes], reached)
     both = list(zip(outcomes, named, strict=True))

@@ -35,7 +35,7 @@ def labels(experiments: Sequence[Experiment], reached: Sequence[float | None] | 
     ends = reached or [None] * len(experiments)
     pairs = [(e.task, e.model) for e in experiments]
     models = _apart([e.model for e in experiments], pairs, pairs, [_network(e) for e in experiments])
-    names = [_method(e) for e in experiments]
+    names = [e.label for e in experiments]
     lines = [(e.task, m, n) for e, m, n in zip(experiments, models, names, strict=True)]
     places = [(line, e.compression or end, e.seed) for line, e, end in zip(lines, experiments, ends, strict=True)]
     methods = _apart(names, lines, places, [_pruning(e) for e in experiments])
@@ -82,11 +82,3 @@ def _network(e: Experiment) -> dict[str, Any]:
 def _pruning(e: Experiment) -> dict[str, Any]:
     """What decides how it is pruned, but for the method's name."""
     return {**dict(e.method_arguments), "start": e.start, "recipe": None if e.recipe is None else (e.pipeline or e.recipe).id}
-
-
-def _method(e: Experiment) -> str:
-    if e.recipe is None:
-        return "dense"
-    stages = e.pipeline
-    name = e.method or (f"recipe {e.recipe.id}" if stages is None else f"pipeline {stages.id}")
-    return name if e.control is None else f"{name}, {e.control}"
