@@ -37,7 +37,7 @@ suite: .venv/installed  ## every method on the standard networks, into runs/suit
 	for f in benchmarks/suite/*.yaml; do $(BIN)/secateur sweep $$f --out runs/suite || exit 1; done
 
 bench: .venv/installed  ## speed and memory against peers, into benchmarks/results/ (minutes)
-	for e in prune_speed sweep_speed step_overhead graph_speed resnet50_latency learned_overhead codec_speed sharing_speed codec_fuzz; do $(BIN)/python benchmarks/experiments/$$e.py || exit 1; done
+	for e in prune_speed sweep_speed report_speed step_overhead graph_speed resnet50_latency learned_overhead codec_speed sharing_speed codec_fuzz; do $(BIN)/python benchmarks/experiments/$$e.py || exit 1; done
 	$(BIN)/python docs/generate.py
 
 kernels: .venv/installed  ## compiled models against dense engines, into benchmarks/results/ (half an hour on a quiet machine)
