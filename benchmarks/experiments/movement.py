@@ -134,8 +134,8 @@ def main() -> None:
         },
         (
             "Rates are chosen by validation accuracy, for every arm and density by itself. Soft movement's λ says how much goes.",
-            "The densities were changed after a trial that had shown the test figures of seed 0, and soft movement's two largest λ "
-            "were added since 400 still left 32 % of the weights.",
+            "The densities were changed after a trial that had shown the test figures of seed 0, and soft movement's two "
+            "largest λ were added since 400 still left 32 % of the weights.",
         ),
     )  # fmt: skip
 
