@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 from common import write
-from engines import SETTINGS, against, mask_, merge, verdicts
+from engines import SETTINGS, against, mask_, merge, threads_of, verdicts
 from torch import Tensor, nn
 from transformers import BertConfig, BertModel
 
@@ -43,7 +43,7 @@ def main() -> None:
         mask_(ours[f"{s:.0%}"], s).eval()
     with tempfile.TemporaryDirectory() as folder:
         found = against(ours, dense, torch.randn(1, 128, 768), o.threads, Path(folder), "bert", o.seconds, burst=3)
-    rows = merge("compile-bert", {f"batch 1, {o.threads} thread{'s'[: o.threads > 1]}": found})
+    rows = merge("compile-bert", {f"batch 1, {threads_of(o.threads)}": found})
     checks = {}
     for key, row in rows.items():
         checks |= verdicts(key, row, TARGETS)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 from common import write
-from engines import SETTINGS, against, mask_, merge, settled, verdicts
+from engines import SETTINGS, against, mask_, merge, settled, threads_of, verdicts
 
 from secateur.training.models import ImageNetResNet, MobileNetV1
 
@@ -39,7 +39,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         found = against(ours, dense, x, o.threads, Path(folder), o.model, o.seconds, burst=4 if o.batch == 1 else 2)
     name = f"compile-{o.model}"
-    rows = merge(name, {f"batch {o.batch}, {o.threads} thread{'s'[: o.threads > 1]}": found})
+    rows = merge(name, {f"batch {o.batch}, {threads_of(o.threads)}": found})
     checks = {}
     for key, row in rows.items():
         batch = int(key.split(",")[0].split()[1])

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 from common import write
-from engines import SETTINGS, against, mask_, merge, verdicts
+from engines import SETTINGS, against, mask_, merge, threads_of, verdicts
 from torch import nn
 
 WORKLOADS = {
@@ -38,7 +38,7 @@ def main() -> None:
         ours = {f"{s:.1%}": mask_(copy.deepcopy(dense), s) for s in sparsities}
         with tempfile.TemporaryDirectory() as folder:
             found = against(ours, dense, torch.randn(1, inputs), o.threads, Path(folder), "small", o.seconds, burst=10)
-        new[f"{name}, {o.threads} thread{'s'[: o.threads > 1]}"] = found
+        new[f"{name}, {threads_of(o.threads)}"] = found
     rows = merge("compile-small", new)
     for key, row in rows.items():
         checks |= verdicts(key, row, {f"{s:.1%}": t for s, t in WORKLOADS[key.split(",")[0]][2].items()})

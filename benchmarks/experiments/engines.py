@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 import secateur as sc
 from secateur.core.environment import environment
+from secateur.runtime.target import host
 from secateur.runtime.tune import alone
 
 Call = Callable[[], Any]
@@ -176,7 +177,7 @@ def against(
         **faster(found, list(compiled), threads),
         "bytes_a_nonzero": {n: c.report.nbytes / c.report.nonzeros for n, c in compiled.items() if c.report},
         "differs_from_eager_by": {n: c.report.error for n, c in compiled.items() if c.report},
-        "commit": environment()["commit"],  # rows of one file may be measured at several
+        **{k: environment()[k] for k in ("commit", "processor")},  # rows of one file may be measured at several
     }
 
 
@@ -202,6 +203,12 @@ def verdicts(key: str, row: dict[str, Any], targets: dict[str, float]) -> dict[s
             found[f"{key}, {at}: ≥ {target}× (median by the clock)"] = row["times_faster_than_the_best_peer"][at] >= target
     found[f"{key}: never slower than 0.95× ({how})"] = min(robust.values()) >= 0.95
     return found
+
+
+def threads_of(threads: int) -> str:
+    """For the name of a row: threads, and the vectors where they are not AVX2's, so that machines do not overwrite each other."""
+    own = host().name
+    return f"{threads} thread{'s'[: threads > 1]}" + (f", {own}" if own != "avx2" else "")
 
 
 def merge(name: str, rows: dict[str, Any]) -> dict[str, Any]:
