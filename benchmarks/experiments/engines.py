@@ -83,8 +83,13 @@ def settled(model: nn.Module, shape: tuple[int, ...], batches: int = 2) -> nn.Mo
     return model.eval()
 
 
+_REST = 0.03  # seconds, in which the threads of whoever came before stop waiting for more work
+
+
 def turns(calls: dict[str, Call], seconds: float, burst: int = 4) -> dict[str, dict[str, float]]:
     """Milliseconds of calls that take turns, each a few times in a row, the first of which is not counted: its caches are cold.
+
+    Between them there is a rest, since engines' threads go on spinning for a while after a call.
 
     Both by the clock, and by the processor time of this process, which does not run while other work has the processor.
 
@@ -100,6 +105,7 @@ def turns(calls: dict[str, Call], seconds: float, burst: int = 4) -> dict[str, d
         rounds = 0
         while rounds < 5 or time.perf_counter() < end:
             for name, call in calls.items():
+                time.sleep(_REST)
                 call()
                 for _ in range(burst - 1):
                     start, used = time.perf_counter(), time.process_time()
