@@ -13,6 +13,7 @@ import json
 import math
 import random
 import resource
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -117,7 +118,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place:
         root, out = Path(place) / "runs", Path(place) / "report"
         count, took, computed = fill(root), [], []
-        for _ in range(2):
+        for _ in range(3):
             began, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
             subprocess.run([sys.executable, "-m", "secateur.cli", "report", str(root), "--out", str(out)], check=True, stdout=-3)
             took.append(time.perf_counter() - began)
@@ -128,18 +129,15 @@ def main() -> None:
         figures = {"seconds": took, "processor_seconds": computed, "html_bytes": page, "figures": drawn, "runs": count}
     write(
         "report-speed",
-        "secateur report over 1 000 finished runs takes at most 10 s of one core, start included; the page has at most 5 MB",
+        "secateur report over 1 000 finished runs takes at most 10 s, start included; the page has at most 5 MB",
         {"networks": len(SUITE), "methods": len(METHODS), "compressions": 5, "seeds": 3, "epochs of history": EPOCHS},
         figures,
         {
             "at least 1 000 runs": count >= 1000,
-            "at most 10 s of one core": min(computed) <= 10,
+            "at most 10 s": statistics.median(took) <= 10,
             "at most 5 MB": page <= 5_000_000,
         },
-        [
-            "The command has one thread and hardly waits for the disk: on a quiet machine the seconds are the processor seconds.",
-            "The least of the runs counts, and in processor seconds, for training runs shared both cores with it.",
-        ],
+        ["By the clock, median of three, nothing else at work. The runs' figures are made up."],
     )
 
 
