@@ -98,8 +98,8 @@ def main() -> None:
             "The gates' rate is the one of 0.01, 0.02 and 0.05 that shut most in 30 epochs, seed 0, within 0.3 pt on validation.",
             "The gates' second penalty was added when the figures of the published one, 0.1, were known: 347-251-96 inputs at "
             "1.41 %. Validation chooses between them.",
-            "The published network with one penalty for all layers, 219-214-100, is not narrower than 200 in its second layer either; "
-            "the one that is, 266-88-33 at 1.8 %, has a penalty for each layer.",
+            "The published network with one penalty for all layers, 219-214-100, is not narrower than 200 in its second "
+            "layer either; the one that is, 266-88-33 at 1.8 %, has a penalty for each layer.",
             "Variational dropout stays 0.3 pt above this dense network with a fiftieth of the weights, as the paper does with a "
             "sixty-eighth; pixels here are normalised to mean 0 and variance 1.",
         ),
