@@ -9,11 +9,12 @@ import sys
 
 import pytest
 import torch
+from cli_called import called
 from rich.console import Console
 from typer.testing import CliRunner
 
 from secateur import save
-from secateur.cli import app, main
+from secateur.cli import app
 from secateur.core.errors import DataError
 from secateur.lab import Experiment
 from secateur.methods import METHODS
@@ -32,16 +33,6 @@ def shell(*arguments, cwd=None, **env):
     return subprocess.run(
         command, capture_output=True, text=True, cwd=cwd, env={**ENV, "OMP_NUM_THREADS": "1", **env}, timeout=300, check=False
     )
-
-
-def called(monkeypatch, capsys, *arguments):
-    """``main()`` in this process: exit code, standard output, standard error."""
-    monkeypatch.setattr(sys, "argv", ["secateur", *map(str, arguments)])
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    with pytest.raises(SystemExit) as e:
-        main()
-    said = capsys.readouterr()
-    return e.value.code or 0, said.out, said.err
 
 
 def table_of(path):

@@ -10,8 +10,8 @@ import time
 from pathlib import Path
 
 import pytest
+from cli_called import called
 
-from secateur.cli import main
 from secateur.core import component as registry
 
 SWEEP = """
@@ -31,16 +31,6 @@ def file(tmp_path):
     path = tmp_path / "small.yaml"
     path.write_text(SWEEP)
     return path
-
-
-def called(monkeypatch, capsys, *arguments):
-    """``main()`` in this process: exit code, standard output, standard error."""
-    monkeypatch.setattr(sys, "argv", ["secateur", *map(str, arguments)])
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    with pytest.raises(SystemExit) as e:
-        main()
-    said = capsys.readouterr()
-    return e.value.code or 0, said.out, said.err
 
 
 def test_from_the_file_to_the_page_and_then_nothing_to_do(file, tmp_path, monkeypatch, capsys):

@@ -167,11 +167,7 @@ class Point:
         )
         if not rows:
             raise FormatError(f"a point's 'layers' must be a list of [name, total, nonzero]; got {layers!r:.80}")
-        hints = get_type_hints(cls)
-        return cls(
-            **{k: typed(v, hints[k], f"a point's {k!r}") for k, v in fields.items()},
-            layers=tuple(map(Layer._make, layers)),
-        )
+        return cls(**typed_fields(cls, fields, "a point"), layers=tuple(map(Layer._make, layers)))
 
 
 @dc.dataclass(frozen=True, kw_only=True)
@@ -212,8 +208,7 @@ class MaskPicture:
         Raises:
             FormatError: as for a point.
         """
-        fields, hints = check_fields(cls, data, "a mask picture"), get_type_hints(cls)
-        return cls(**{k: typed(v, hints[k], f"a mask picture's {k!r}") for k, v in fields.items()})
+        return cls(**typed_fields(cls, check_fields(cls, data, "a mask picture"), "a mask picture"))
 
 
 @dc.dataclass(frozen=True, kw_only=True)
@@ -260,8 +255,7 @@ class Published:
         Raises:
             FormatError: as for a point.
         """
-        fields, hints = check_fields(cls, data, "a published result"), get_type_hints(cls)
-        return cls(**{k: typed(v, hints[k], f"a published result's {k!r}") for k, v in fields.items()})
+        return cls(**typed_fields(cls, check_fields(cls, data, "a published result"), "a published result"))
 
 
 @dc.dataclass(frozen=True, kw_only=True)
@@ -350,6 +344,12 @@ def check_fields(cls: type[Any], data: object, what: str) -> Mapping[str, Any]:
     if lacking:
         raise FormatError(f"{what} needs {', '.join(map(repr, lacking))}")
     return data
+
+
+def typed_fields(cls: type[Any], fields: Mapping[str, Any], what: str) -> dict[str, Any]:
+    """Every field as its annotation wants it, or a FormatError."""
+    hints = get_type_hints(cls)
+    return {k: typed(v, hints[k], f"{what}'s {k!r}") for k, v in fields.items()}
 
 
 def typed(value: Any, hint: Any, what: str) -> Any:
