@@ -122,8 +122,14 @@ def test_two_sweeps_over_one_folder_share_the_work(tmp_path, monkeypatch):
     """Each run is begun by one of them, and both end with all results."""
     trained: list[str] = []
     module = sys.modules["secateur.lab.run"]
-    real = module._work
-    monkeypatch.setattr(module, "_work", lambda job, root: (trained.append(job.experiment.id), real(job, root)))
+    real, one_at_a_time = module._work, threading.Lock()  # torch.fx patches modules while it traces: no two threads may
+
+    def work(job, root):
+        trained.append(job.experiment.id)
+        with one_at_a_time:
+            real(job, root)
+
+    monkeypatch.setattr(module, "_work", work)
     found: list[list[Outcome]] = []
     both = [threading.Thread(target=lambda: found.append(run_all(PRUNED, tmp_path, workers=1))) for _ in range(2)]
     for thread in both:
