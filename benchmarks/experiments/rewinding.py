@@ -15,10 +15,10 @@ from secateur.training import Training
 
 SEEDS = (0, 1, 2)
 SPARSITY, ROUNDS = 0.9, 3
-LATE = 105  # 5 % of the steps
-START = Experiment(
-    task="cifar10", model="resnet_20",
-    training=Training(epochs=6, batch_size=128, learning_rate=0.1, weight_decay=1e-4),
+LATE = 47  # 5 % of the steps
+SMALL = Experiment(
+    task="small_cifar:load", model="resnet_20",
+    training=Training(epochs=6, batch_size=64, learning_rate=0.1, weight_decay=1e-4),
 )  # fmt: skip
 RETRAIN = Training(epochs=1, batch_size=128, learning_rate=0.05, weight_decay=1e-4, mixed_precision="bf16")
 LAST_RATE = 1e-3
@@ -27,7 +27,7 @@ LAST_RATE = 1e-3
 def rewound(seed: int, to: int) -> Experiment:
     method = "late_rewinding" if to else "lottery_ticket"
     given = (("sparsity", SPARSITY), ("rounds", ROUNDS), ("to", to))
-    return dc.replace(START, method=method, method_arguments=given, seed=seed)
+    return dc.replace(SMALL, method=method, method_arguments=given, seed=seed)
 
 
 def retrained(seed: int, how: str, weights: str) -> Experiment:
@@ -63,7 +63,7 @@ def main() -> None:
         "rewinding",
         "ResNet-20 at 90 %: late rewinding beats rewinding to 0, and replayed learning rates beat fine-tuning at the last one",
         {
-            "rewinding": {"start": START.to_dict(), "sparsity": SPARSITY, "rounds": ROUNDS, "late": LATE},
+            "rewinding": {"start": SMALL.to_dict(), "sparsity": SPARSITY, "rounds": ROUNDS, "late": LATE},
             "retraining": {"training": RETRAIN.to_dict(), "fine-tuning rate": LAST_RATE, "checkpoint": "resnet20"},
             "seeds": SEEDS,
             "published": "ResNet-50, rewound to a step of 4 to 6 of 90 epochs: 76.16 % at half of the weights, 73.66 % at a "
