@@ -172,7 +172,8 @@ def result_part(path: Path) -> Iterator[str]:
     yield from data.get("notes") or []
     yield from figure_tables(data.get("figures") or {})
     where = data.get("environment") or {}
-    told = ", ".join(f"{k} {where[k]}" for k in ("processor", "accelerator", "threads", "torch", "commit", "date") if where.get(k))
+    asked_for = ("processor", "accelerator", "threads", "torch", "commit", "date")
+    told = ", ".join(f"{k} {where[k]}" for k in asked_for if where.get(k))
     yield f"File: `benchmarks/results/{path.name}`." + (f" Measured on: {told}." if told else "")
 
 
