@@ -2,15 +2,13 @@
 
     python benchmarks/experiments/sweep_speed.py       # writes benchmarks/results/sweep-speed.json
 
-Run it on a quiet machine of two cores: about 20 minutes. ``--part again --keep FOLDER`` does one part of the four, in at most ten
-minutes; without ``--part`` what is there already is not measured again. ``--small`` tries it out in a minute, and writes nothing.
+Run it on a quiet machine of two cores: about 15 minutes. ``--part again --keep FOLDER`` does one part of the three, in at most
+ten; without ``--part`` what is there already is not measured again. ``--small`` tries it out in minutes, and writes nothing.
 """
 
 from __future__ import annotations
 
 import argparse
-import dataclasses as dc
-import gc
 import json
 import resource
 import statistics
@@ -21,10 +19,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-import torch
 from common import write
 
-from secateur.lab import Experiment, Plan, Sweep, make_plan, run, run_all
+from secateur.lab import Experiment, Plan, Sweep, import_source, make_plan, run, run_all
 from secateur.lab.crew import Processes
 
 
@@ -73,37 +70,57 @@ def timed(command: list[str], says: str) -> float:
     return time.perf_counter() - began
 
 
-def in_turn(plan: Plan, root: Path, data: Path | None) -> dict[str, float]:
-    """Seconds of the bare runs, one after the other in this process, once all is imported and the data is read."""
-    torch.set_num_threads(1)
-    task = plan.experiments[0].load_task(data)
-    run(dc.replace(plan.experiments[1], seed=99), root / "before", data=data, task=lambda: task)  # and a dense network
-    gc.collect()
-    gc.freeze()  # as the workers do
+TIMED = """
+import time
+
+import secateur.lab.one as one
+
+plain = one.run
+
+
+def run(experiment, *rest, **options):
     began = time.perf_counter()
-    results = [run(e, root, data=data, task=lambda: task) for e in plan.experiments]
-    return {"seconds": time.perf_counter() - began, "of_training": sum(r["seconds"] for r in results)}
+    try:
+        return plain(experiment, *rest, **options)
+    finally:
+        with open(LOG, "a") as log:
+            print(int(experiment.recipe is None), time.perf_counter() - began, file=log)
+
+
+one.run = run
+"""
 
 
 def by_workers(plan: Plan, root: Path, data: Path | None, workers: int) -> dict[str, float]:
-    """Seconds of the same runs by processes, their start included."""
+    """Seconds of the sweep by processes, their start included; and of its runs alone, timed where they run."""
+    root.mkdir()
+    log, file = root / "log", root / "timed_runs.py"
+    file.write_text(TIMED.replace("LOG", repr(str(log))))
+    timing = (import_source(file),)
     began = time.perf_counter()
-    outcomes = run_all(plan.experiments, root, data=data, crew=Processes(workers, root, data))
+    outcomes = run_all(plan.experiments, root, data=data, crew=Processes(workers, root, data, timing))
+    seconds = time.perf_counter() - began
     assert not any(o.error for o in outcomes)
-    return {"seconds": time.perf_counter() - began}
+    runs = [(dense == "1", float(took)) for dense, took in map(str.split, log.read_text().splitlines())]
+    assert len(runs) == len(plan.experiments)
+    (first, others), dense = (runs[:workers], runs[workers:]), [took for is_dense, took in runs[workers:] if is_dense]
+    assert all(is_dense for is_dense, _ in first)  # what a process imports and reads is not theirs
+    bare = sum(took for _, took in others) + workers * statistics.fmean(dense)
+    training = sum(o.result["seconds"] for o in outcomes if o.result is not None)
+    return {"seconds": seconds, "of_runs": bare, "of_training": training, "overhead": workers * seconds / bare - 1}
 
 
 def measured(part: str, root: Path, small: bool, data: Path | None) -> dict[str, Any]:
     """One part, and how much of a core it had: below 1 a worker the machine was not quiet."""
     if part == "again":
         return asked_again(root, 2 if small else 20, data)
-    plan = make_plan(lenet(1 if small else 13, 0.1 if small else 0.5, ["layer_magnitude"]), root, data)
-    found = in_turn(plan, root, data) if part == "turn" else by_workers(plan, root, data, int(part))
+    plan = make_plan(lenet(4 if small else 13, 0.1 if small else 0.5, [] if small else ["layer_magnitude"]), root, data)
+    found = by_workers(plan, root / "runs", data, int(part))
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return {"runs": len(plan.experiments), **found, "seconds_of_processor": sum(u.ru_utime + u.ru_stime for u in used)}
 
 
-PARTS = ("again", "turn", "1", "2")
+PARTS = ("again", "1", "2")
 
 
 def main() -> None:
@@ -124,25 +141,17 @@ def main() -> None:
         for part in (p for p in PARTS if not done[p].exists()):  # a process each: what one has imported costs no other
             more = [*(["--small"] if options.small else []), *(["--data", str(options.data)] if options.data else [])]
             subprocess.run([sys.executable, __file__, "--part", part, "--keep", str(keep), *more], check=True)
-        again, turn, one, two = (json.loads(done[p].read_text()) for p in PARTS)
-    tell(again, turn, one, two, options.small)
+        again, one, two = (json.loads(done[p].read_text()) for p in PARTS)
+    tell(again, one, two, options.small)
 
 
-def tell(again: dict[str, Any], turn: dict[str, Any], one: dict[str, Any], two: dict[str, Any], small: bool) -> None:
+def tell(again: dict[str, Any], one: dict[str, Any], two: dict[str, Any], small: bool) -> None:
     """The result file, or what would be in it."""
-    overhead, gain = one["seconds"] / turn["seconds"] - 1, one["seconds"] / two["seconds"]
-    figures = {
-        "asked_again": again,
-        "short_runs": {
-            "runs": turn["runs"], "seconds_in_turn": turn["seconds"], "seconds_one_worker": one["seconds"],
-            "seconds_two_workers": two["seconds"], "seconds_of_training": turn["of_training"], "overhead": overhead,
-            "two_over_one": gain,
-        },
-        "seconds_of_processor": {n: x["seconds_of_processor"] for n, x in (("in turn", turn), ("one worker", one), ("two", two))},
-    }  # fmt: skip
+    gain = one["seconds"] / two["seconds"]
+    figures = {"asked_again": again, "one_worker": one, "two_workers": {**two, "gain": gain}}
     checks = {
         "asked again about 1000 finished runs: ≤ 3 s": again["seconds"] <= 3,
-        "handing out 200 runs of LeNet-300-100: ≤ 2 % over the same runs in turn": overhead <= 0.02,
+        "handing out 200 runs of LeNet-300-100: ≤ 2 % over the runs themselves": one["overhead"] <= 0.02,
         "two workers: ≥ 1.8 × one": gain >= 1.8,
     }
     if small:
@@ -155,9 +164,10 @@ def tell(again: dict[str, Any], turn: dict[str, Any], one: dict[str, Any], two: 
         figures,
         checks,
         (
-            "In turn: the same runs one after the other in a process that has imported everything and read the data. One worker: "
-            "the sweep with one process, its start and its reading of the data included.",
-            "seconds_of_training is what the runs took without evaluating, timing and saving the networks. The first time, an "
+            "of_runs: the runs themselves, timed where they run, a process's first as long as the other dense ones. seconds: "
+            "the sweep, which starts its processes, imports, reads the data and hands out runs. overhead: processes · seconds / "
+            "of_runs − 1.",
+            "of_training is what the runs took without evaluating, timing and saving the networks. The first time, an "
             "answer is found out from the files of all runs; the next times no file has changed since, and torch is not loaded.",
         ),
     )
