@@ -33,8 +33,9 @@ papers: .venv/installed  ## published claims at CPU scale, into benchmarks/resul
 	    deep_compression deep_compression_resnet56; do $(BIN)/python benchmarks/experiments/$$e.py || exit 1; done
 	$(BIN)/python docs/generate.py
 
-suite: .venv/installed  ## every method on the standard networks, into runs/suite/ (two nights on two cores); it goes on where it was stopped
-	for f in benchmarks/suite/*.yaml; do $(BIN)/secateur sweep $$f --out runs/suite || exit 1; done
+suite: .venv/installed  ## every method on the standard networks, into benchmarks/results/suite/ (a night on two cores); it goes on where it was stopped
+	for f in benchmarks/suite/*.yaml; do $(BIN)/secateur sweep $$f --out runs/suite || exit 1; $(BIN)/python benchmarks/suite/collect.py $$f; done
+	$(BIN)/python docs/generate.py
 
 bench: .venv/installed  ## speed and memory against peers, into benchmarks/results/ (minutes)
 	for e in prune_speed sweep_speed report_speed step_overhead graph_speed resnet50_latency learned_overhead codec_speed sharing_speed codec_fuzz; do $(BIN)/python benchmarks/experiments/$$e.py || exit 1; done
