@@ -64,7 +64,7 @@ PIPELINES: dict[str, dict[str, list[Pipeline]]] = {
         ],
         "lenet_5": [
             Pipeline(prune=ramp(s, 860 * 4, 12.0), code=HUFFMAN, share=sc.Share(conv=8, linear=5, epochs=1.0, learning_rate=2e-4))
-            for s in (0.93,)
+            for s in (0.928,)
         ],
     },
     "beyond": {
@@ -74,9 +74,9 @@ PIPELINES: dict[str, dict[str, list[Pipeline]]] = {
         ],
         "lenet_5": [
             Pipeline(
-                prune=ramp(s, 860 * 5, 12.0), share=sc.Share(conv=4, linear=3, vectors=4, epochs=2.0, learning_rate=1e-4)
+                prune=ramp(s, end, e), share=sc.Share(conv=4, linear=3, vectors=4, epochs=2.0, learning_rate=1e-4)
             )
-            for s in (0.972,)
+            for s, end, e in ((0.972, 860 * 5, 12.0), (0.974, 860 * 8, 20.0))
         ],
     },
 }  # fmt: skip
