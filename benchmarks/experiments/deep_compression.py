@@ -69,8 +69,10 @@ PIPELINES: dict[str, dict[str, list[Pipeline]]] = {
     },
     "beyond": {
         "lenet_300_100": [
-            Pipeline(prune=rounds(s), share=sc.Share(linear=4, vectors=4, epochs=e, learning_rate=2e-4))
-            for s in (0.935, 0.94) for e in (1.0, 4.0)
+            Pipeline(prune=rounds(s), share=sc.Share(linear=4, vectors=4, layers=few, epochs=e, learning_rate=2e-4))
+            for s, few, e in (
+                (0.935, (), 1.0), (0.935, (), 4.0), (0.94, (), 1.0), (0.94, (), 4.0), (0.94, (("fc2*", 3),), 1.0)
+            )
         ],
         "lenet_5": [
             Pipeline(

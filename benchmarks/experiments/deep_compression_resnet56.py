@@ -20,7 +20,7 @@ from secateur.recovery import Finetune
 from secateur.schedule import Cubic
 from secateur.training import Training
 
-SEEDS = (0, 1, 2)
+SEEDS = (0,)
 PRUNE = sc.Recipe(
     allocation=LAMP(), schedule=Cubic(sparsity=0.655, begin=0, end=60, every=6),
     recovery=Finetune(epochs=0.3, learning_rate=0.005),
