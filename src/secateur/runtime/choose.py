@@ -19,7 +19,7 @@ from .kernels.spmm.cpu import Shape
 from .kernels.spmm.steps import Choice, matrix, spmm
 from .plan import Layout, Step
 
-__all__ = ["build", "candidates", "layer"]
+__all__ = ["build", "candidates", "layer", "possible"]
 
 _KERNELS: dict[str, Callable[[Layout, Op], list[Step]]] = {
     "import": bring,
@@ -46,13 +46,19 @@ def build(layout: Layout, op: Op, pick: tuple[Choice, str] | None, threads: int 
     Args:
         layout: where its values lie.
         op: what to do.
-        pick: a choice already made, with its reason.
+        pick: a choice already made, with its reason; one that this layer cannot have is passed over.
         threads: that will share the work.
     """
     if op.kind != "conv":
         return _KERNELS[op.kind](layout, op)
-    choice, why = pick or (candidates(layout, op, threads)[0], "by rule")
-    return layer(layout, op, choice, why)
+    if pick is None or not possible(layout, op, pick[0], threads):
+        pick = candidates(layout, op, threads)[0], "by rule"
+    return layer(layout, op, *pick)
+
+
+def possible(layout: Layout, op: Op, choice: Choice, threads: int) -> bool:
+    """Whether a choice is one of this layer's: what comes from a file is no more than a hint."""
+    return choice in candidates(layout, op, threads, every=True)
 
 
 def layer(layout: Layout, op: Op, choice: Choice, why: str = "") -> list[Step]:

@@ -12,7 +12,7 @@ from torch.utils import _pytree as pytree
 from ..core.errors import DependencyError, ModelError
 from .choose import build
 from .graph import Graph, Op, Ref, function_of
-from .kernels.spmm.steps import Choice
+from .kept import Picks, plain
 from .plan import Plan, lay_out
 from .pool import execute
 from .reference import run_segment
@@ -23,8 +23,6 @@ from .tune import timed, tune
 from .workspace import Workspace
 
 __all__ = ["Compiled"]
-
-Picks = dict[tuple[str, int, int], tuple[Choice, str]]
 
 
 class Compiled:
@@ -135,8 +133,10 @@ class Compiled:
         end = time.perf_counter() + seconds
         for i, part in self.segments():
             plan = self.plan(i, part, batch, self._threads)
-            found = tune(plan, self._threads, end - time.perf_counter())
-            self.picks.update({(n, batch if part.matrix else 1, self._threads): p for n, p in found.items()})
+            key = (batch if part.matrix else 1, self._threads)
+            given = {n: p for (n, *of), p in self.picks.items() if tuple(of) == key}
+            found = tune(plan, self._threads, end - time.perf_counter(), given)
+            self.picks.update({(n, *key): p for n, p in found.items()})
         self._plans.clear()
         self._free.clear()
 
@@ -182,6 +182,16 @@ class Compiled:
         vectors = self.target.name if self.target else None
         self.report = Report(tuple(layers), self._threads, vectors, error, nbytes, nonzeros)
         return self.report
+
+    def to_dict(self) -> dict[str, Any]:
+        """The choices that were made, for ``compress(model, path, metadata={"kernels": fast})``; no weights.
+
+        Example:
+            >>> from secateur import compile
+            >>> list(compile(torch.nn.Linear(4, 2), torch.randn(1, 4), seconds=0).to_dict())
+            ['version', 'vectors', 'choices']
+        """
+        return plain(self.picks, self.target.name if self.target else None)
 
     def __repr__(self) -> str:
         return str(self.report) if self.report else f"Compiled({len(self.graph.ops)} operations)"

@@ -40,6 +40,27 @@ class Choice:
         kind = "dense" if self.dense else "sparse" if s.height == 1 else f"{s.height}×1 blocks"
         return f"{kind}, {s.rows}·{s.height}·{s.vectors} vectors" + (f", {self.blocks} column blocks" if self.blocks > 1 else "")
 
+    def to_list(self) -> list[int]:
+        """As whole numbers, for files."""
+        s = self.shape
+        return [s.rows, s.height, s.vectors, self.blocks, self.chunks, int(self.dense), int(self.by_chunk)]
+
+    @classmethod
+    def of(cls, numbers: object) -> Choice:
+        """The choice that ``to_list`` wrote.
+
+        Raises:
+            ValueError: it wrote something else.
+
+        Example:
+            >>> Choice.of(Choice(Shape(1, 4, 3), blocks=2).to_list())
+            Choice(shape=Shape(rows=1, height=4, vectors=3), blocks=2, chunks=1, dense=False, by_chunk=False)
+        """
+        if not isinstance(numbers, list) or len(numbers) != 7 or not all(type(n) is int and 0 <= n < 1 << 20 for n in numbers):
+            raise ValueError(f"a choice is 7 whole numbers; got {numbers!r}")
+        *shape, blocks, chunks, dense, by_chunk = numbers
+        return cls(Shape(*shape), blocks, chunks, bool(dense), bool(by_chunk))
+
 
 def matrix(op: Op) -> NDArray[np.float32]:
     """A layer's weights as a matrix, ``[outputs, inputs of a group · taps]``."""
