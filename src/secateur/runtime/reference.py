@@ -41,7 +41,7 @@ REFERENCES: dict[str, Any] = {
 def run_op(op: Op, *inputs: Tensor) -> Tensor:
     """One operation on tensors in the user's layout, in their precision."""
     one = op.kind == "conv" and op.settings["groups"] == 1 and inputs[0].dim() == 2 and len(inputs[0]) == 1
-    return (gemv if one else REFERENCES[op.kind])(op.settings, op.tensors, *inputs)  # type: ignore[no-any-return]
+    return (gemv if one else REFERENCES[op.kind])(op.settings, op.tensors, *inputs)
 
 
 def run_segment(segment: Segment, values: dict[str, Any]) -> None:
