@@ -79,7 +79,7 @@ def test_choices_for_other_vectors_are_made_anew(tmp_path):
     assert read_picks(tmp_path / "net.safetensors", "other") == {}
 
 
-numbers = st.lists(st.integers(0, 40), min_size=7, max_size=7)
+numbers = st.lists(st.integers(0, 40), min_size=8, max_size=8)
 
 
 @settings(max_examples=25, deadline=None)
@@ -103,10 +103,10 @@ def test_choices_that_do_not_fit_are_passed_over(found):
         *(
             json.dumps({"version": 1, "vectors": "avx2", "choices": [row]})
             for row in (
-                ["conv2d", 1, 1, [1, 1, 1, 1, 1, 0], ""], ["conv2d", 1, 1, [1, 1, 1, 1, 1, 0, -1], ""],
-                ["conv2d", 1, 1, [1, 1, 1, 1, 1, 0, 1 << 40], ""], ["conv2d", 1, 1, [1.5, 1, 1, 1, 1, 0, 0], ""],
-                ["conv2d", 0, 1, [1, 1, 1, 1, 1, 0, 0], ""], ["conv2d", True, 1, [1, 1, 1, 1, 1, 0, 0], ""],
-                [3, 1, 1, [1, 1, 1, 1, 1, 0, 0], ""], ["conv2d", 1, 1, "1111100", ""], ["conv2d", 1, 1, [1] * 7, None],
+                ["conv2d", 1, 1, [1, 1, 1, 1, 1, 1, 0], ""], ["conv2d", 1, 1, [1, 1, 1, 1, 1, 1, 0, -1], ""],
+                ["conv2d", 1, 1, [1, 1, 1, 1, 1, 1, 0, 1 << 40], ""], ["conv2d", 1, 1, [1.5, 1, 1, 1, 1, 1, 0, 0], ""],
+                ["conv2d", 0, 1, [1, 1, 1, 1, 1, 1, 0, 0], ""], ["conv2d", True, 1, [1, 1, 1, 1, 1, 1, 0, 0], ""],
+                [3, 1, 1, [1, 1, 1, 1, 1, 1, 0, 0], ""], ["conv2d", 1, 1, "11111100", ""], ["conv2d", 1, 1, [1] * 8, None],
             )
         ),
     ],
@@ -129,5 +129,5 @@ def test_a_damaged_file_is_told(tmp_path):
 
 
 def test_choices_as_numbers():
-    choice = Choice(Shape(2, 1, 6), 4, 3, True, True)
+    choice = Choice(Shape(2, 1, 6, 4), 4, 3, True, True)
     assert Choice.of(choice.to_list()) == choice

@@ -16,7 +16,7 @@ from .kernels.pointwise.steps import concat, pointwise
 from .kernels.pool.steps import pool
 from .kernels.repack.steps import bring, phases, take
 from .kernels.spmm.cpu import Shape
-from .kernels.spmm.steps import Choice, matrix, spmm
+from .kernels.spmm.steps import Choice, matrix, offsets_of, spmm
 from .plan import Layout, Step
 
 __all__ = ["build", "candidates", "layer", "possible"]
@@ -38,6 +38,7 @@ _KERNELS: dict[str, Callable[[Layout, Op], list[Step]]] = {
 _DENSE_BELOW, _SPARSE_ABOVE = 0.3, 0.85  # outside these no measurement has gone the other way
 _NEAR = 192 << 10  # bytes of weights that stay in a core's own cache beside the pixels
 _BLOCK = 0.95  # share of a block's weights that must be there
+_WIDTHS = (9, 8, 4, 3, 2)  # columns of a block worked on together; of wider blocks a part
 
 
 def build(layout: Layout, op: Op, pick: tuple[Choice, str] | None, threads: int = 1) -> list[Step]:
@@ -87,16 +88,20 @@ def _sparse(layout: Layout, op: Op, weight: NDArray[np.float32]) -> list[Choice]
     target, space = layout.target, layout.places[op.name].space
     height = _height(weight, op.settings["groups"])
     heights = [h for h in (8, 4, 2, 1) if height % h == 0 and h * 4 > height]  # a block may be cut in two
-    able = [
-        s
-        for t in _parts(space.vectors)
-        for h in heights
-        for r in ((1, 2, 3, 4, 6, 8) if h == 1 else (1, 2))
-        if (s := Shape(r, h, t)).fits(target)
-    ]
-    shapes = [s for s in able if s.sums >= 6] or able
-    shapes.sort(key=lambda s: (s.height == 1 < height, abs(s.sums - (target.registers - 4)), s.rows))
-    return [Choice(s, n) for s in shapes[:3] for n in _column_blocks(op, space.tile)]
+    width = _width(weight, offsets_of(layout, op)[0], height)
+    found = []
+    for c in dict.fromkeys((width, 1)):
+        able = [
+            s
+            for t in _parts(space.vectors)
+            for h in heights
+            for r in ((1, 2, 3, 4, 6, 8) if h == 1 else (1, 2))
+            if (s := Shape(r, h, t, c)).fits(target)
+        ]
+        shapes = [s for s in able if s.sums >= 6] or able
+        shapes.sort(key=lambda s: (s.height == 1 < height, abs(s.sums - (target.registers - 4)), s.rows))
+        found += [Choice(s, n) for s in shapes[: 3 if width == 1 else 2] for n in _column_blocks(op, space.tile)]
+    return found
 
 
 def _dense(layout: Layout, op: Op, weight: NDArray[np.float32]) -> list[Choice]:
@@ -125,6 +130,20 @@ def _height(weight: NDArray[np.float32], groups: int) -> int:
             blocks = alive.reshape(len(weight) // b, b, -1).any(1).sum()
             if total >= _BLOCK * b * blocks and total < weight.size:
                 return b
+    return 1
+
+
+def _width(weight: NDArray[np.float32], offsets: NDArray[np.int64], height: int) -> int:
+    """The largest C for which the weights come in B×C blocks whose inputs always lie alike."""
+    alive = (weight != 0).reshape(len(weight) // height, height, -1).any(1)
+    total = int(alive.sum())
+    for c in _WIDTHS:
+        if alive.shape[1] % c or not total or alive.all():
+            continue
+        apart = offsets.reshape(-1, c) - offsets[::c, None]
+        blocks = alive.reshape(len(alive), -1, c).any(2).sum()
+        if (apart == apart[0]).all() and total >= _BLOCK * c * blocks:
+            return c
     return 1
 
 
