@@ -9,12 +9,13 @@ from numpy.typing import NDArray
 
 from .graph import Op
 from .kernels.attention.steps import attention
+from .kernels.depthwise.steps import depthwise, is_depthwise
 from .kernels.gemv.steps import gemv
 from .kernels.layer_norm.steps import layer_norm
 from .kernels.mean.steps import mean
 from .kernels.pointwise.steps import concat, pointwise
 from .kernels.pool.steps import pool
-from .kernels.repack.steps import bring, phases, take
+from .kernels.repack.steps import bring, pad, phases, take
 from .kernels.spmm.cpu import Shape
 from .kernels.spmm.steps import Choice, matrix, offsets_of, spmm
 from .plan import Layout, Step
@@ -24,6 +25,7 @@ __all__ = ["build", "candidates", "layer", "possible"]
 _KERNELS: dict[str, Callable[[Layout, Op], list[Step]]] = {
     "import": bring,
     "export": take,
+    "pad": pad,
     "phases": phases,
     "max_pool": pool,
     "avg_pool": pool,
@@ -64,6 +66,8 @@ def possible(layout: Layout, op: Op, choice: Choice, threads: int) -> bool:
 
 def layer(layout: Layout, op: Op, choice: Choice, why: str = "") -> list[Step]:
     """The steps of a layer with weights, as chosen."""
+    if choice.dense and is_depthwise(op):
+        return depthwise(layout, op, why)
     if choice.dense and layout.target.width == 1:
         return gemv(layout, op, why)
     return spmm(layout, op, choice, why)
@@ -106,7 +110,7 @@ def _sparse(layout: Layout, op: Op, weight: NDArray[np.float32]) -> list[Choice]
 
 def _dense(layout: Layout, op: Op, weight: NDArray[np.float32]) -> list[Choice]:
     target, space = layout.target, layout.places[op.name].space
-    if target.width == 1:
+    if target.width == 1 or is_depthwise(op):
         return [Choice(Shape(1, 1, 1), dense=True)]
     each = len(weight) // op.settings["groups"]
     shapes = [
@@ -115,10 +119,15 @@ def _dense(layout: Layout, op: Op, weight: NDArray[np.float32]) -> list[Choice]:
         for b in (12, 8, 6, 4, 3, 2)
         if (s := Shape(1, b, t)).fits(target) and (op.settings["groups"] == 1 or each % b == 0) and b <= each
     ]
-    shapes.sort(key=lambda s: -min(s.sums, 12 * target.registers // 16) / (s.height + s.vectors))
+    shapes.sort(key=_cost)
     # All tiles of some rows before the next rows: weights come from memory once, and what tiles read stays in cache.
     chunks = max(1, min(len(weight) // 16, -(-weight.nbytes // _NEAR)))
-    return [Choice(s, n, chunks, True, chunks > 1) for s in shapes[:2] for n in _column_blocks(op, space.tile)]
+    return [Choice(s, n, chunks, True, chunks > 1) for s in shapes[:3] for n in _column_blocks(op, space.tile)]
+
+
+def _cost(shape: Shape) -> float:
+    """Half cycles of a dense step for each product: products, loads or the wait for a sum; and weights on their way here."""
+    return max(8, shape.sums, shape.height + shape.vectors + 1) / shape.sums + 0.35 / shape.vectors
 
 
 def _height(weight: NDArray[np.float32], groups: int) -> int:

@@ -92,11 +92,7 @@ class Compiled:
         values: dict[str, Any] = dict(self.graph.constants)
         batch = 1
         for name, shape, x in zip(self.graph.inputs, self.graph.shapes, leaves, strict=True):
-            if (
-                not isinstance(x, Tensor)
-                or len(x.shape) != len(shape)
-                or any(s not in (-1, n) for s, n in zip(shape, x.shape, strict=True))
-            ):
+            if not isinstance(x, Tensor) or not _fits(x.shape, shape):
                 given = tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__
                 wanted = tuple("any" if s < 0 else s for s in shape)
                 raise ModelError(f"{name} must be a tensor of shape {wanted}, as compiled; got {given}")
@@ -209,6 +205,13 @@ class Compiled:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._prepare()
+
+
+def _fits(found: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
+    if len(found) != len(wanted):
+        return False
+    usual = found[1:] == wanted[1:] and wanted[:1] in ((-1,), found[:1])
+    return usual or all(s in (-1, n) for s, n in zip(wanted, found, strict=True))
 
 
 def _plain(x: Tensor) -> Tensor:

@@ -9,12 +9,14 @@ from torch import Tensor
 
 from .graph import Op
 from .kernels.attention.reference import attention
+from .kernels.depthwise.reference import depthwise
+from .kernels.depthwise.steps import is_depthwise
 from .kernels.gemv.reference import gemv
 from .kernels.layer_norm.reference import layer_norm
 from .kernels.mean.reference import mean
 from .kernels.pointwise.reference import activation, add, clamp, concat
 from .kernels.pool.reference import avg_pool, max_pool
-from .kernels.repack.reference import copied, phases
+from .kernels.repack.reference import copied, pad, phases
 from .kernels.run.reference import run
 from .kernels.spmm.reference import conv
 from .segments import Segment
@@ -34,12 +36,15 @@ REFERENCES: dict[str, Any] = {
     "layer_norm": layer_norm,
     "max_pool": max_pool,
     "mean": mean,
+    "pad": pad,
     "phases": phases,
 }
 
 
 def run_op(op: Op, *inputs: Tensor) -> Tensor:
     """One operation on tensors in the user's layout, in their precision."""
+    if op.kind == "conv" and is_depthwise(op):
+        return depthwise(op.settings, op.tensors, *inputs)
     one = op.kind == "conv" and op.settings["groups"] == 1 and inputs[0].dim() == 2 and len(inputs[0]) == 1
     return (gemv if one else REFERENCES[op.kind])(op.settings, op.tensors, *inputs)
 

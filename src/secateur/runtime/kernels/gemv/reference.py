@@ -6,17 +6,19 @@ from typing import Any
 
 from torch import Tensor
 
+from ..pointwise.reference import activation
+
 __all__ = ["gemv"]
 
 
 def gemv(settings: dict[str, Any], tensors: dict[str, Tensor], x: Tensor, residual: Tensor | None = None) -> Tensor:
-    """``clamp(W·x + b + residual)`` of a batch of one.
+    """``clamp(f(W·x + b + residual))`` of a batch of one.
 
     Args:
-        settings: its range.
+        settings: its range; the function f, where there is one.
         tensors: ``weight [o, i, 1, 1]`` and ``bias [o]``.
         x: ``[1, i]``.
-        residual: ``[1, o]``, added before the clamp.
+        residual: ``[1, o]``, added before the function and the clamp.
 
     Example:
         >>> import torch
@@ -25,5 +27,5 @@ def gemv(settings: dict[str, Any], tensors: dict[str, Tensor], x: Tensor, residu
         tensor([[3.5000, 0.0000]])
     """
     y = tensors["weight"].flatten(1).to(x.dtype).mv(x[0]) + tensors["bias"].to(x.dtype)
-    low, high = settings["range"]
-    return (y if residual is None else y + residual[0]).clamp(low, high)[None]
+    y = (y if residual is None else y + residual[0])[None]
+    return activation(settings, {}, y) if settings.get("function") else y.clamp(*settings["range"])

@@ -6,8 +6,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
-__all__ = ["copied", "phases"]
+__all__ = ["copied", "pad", "phases"]
 
 
 def copied(settings: dict[str, Any], tensors: dict[str, Tensor], x: Tensor) -> Tensor:
@@ -19,6 +20,22 @@ def copied(settings: dict[str, Any], tensors: dict[str, Tensor], x: Tensor) -> T
                 [2.]])
     """
     return x.contiguous()
+
+
+def pad(settings: dict[str, Any], tensors: dict[str, Tensor], x: Tensor) -> Tensor:
+    """An image in a larger one, the rest of which holds one value.
+
+    Args:
+        settings: ``pads``, pixels above, below, left and right; ``value``.
+        tensors: none.
+        x: ``[batch, channels, height, width]``.
+
+    Example:
+        >>> pad({"pads": (0, 0, 1, 0), "value": 5.0}, {}, torch.tensor([[[[1.0, 2.0]]]]))
+        tensor([[[[5., 1., 2.]]]])
+    """
+    above, below, left, right = settings["pads"]
+    return F.pad(x, (left, right, above, below), value=settings["value"])
 
 
 def phases(settings: dict[str, Any], tensors: dict[str, Tensor], x: Tensor) -> Tensor:

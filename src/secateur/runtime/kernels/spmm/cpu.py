@@ -15,6 +15,7 @@ from itertools import product
 from ...ir import Function, fp, vector
 from ...target import Target
 from ..common import blank, declare
+from ..pointwise.functions import activate
 
 __all__ = ["FIELDS", "Shape", "module"]
 
@@ -52,9 +53,34 @@ class Shape:
         return self.sums + (self.vectors if self.height > 1 else 0) + 1 <= target.registers
 
 
-def module(target: Target, shape: Shape) -> str:
-    """IR of ``@spmm(job, workspace, task)``; a task is a tile of T vectors of pixels and a chunk of rows."""
-    return "\n".join([declare(target), _groups(target, shape), _task(target, shape)])
+def module(target: Target, shape: Shape, function: str = "", parameter: float = 0.0) -> str:
+    """IR of ``@spmm(job, workspace, task)``; a task is a tile of T vectors of pixels and a chunk of rows.
+
+    Args:
+        target: the CPU.
+        shape: what is unrolled.
+        function: of each sum before the clamp; none by default.
+        parameter: of the function.
+    """
+    finish = _finish(target, shape, function, parameter) if function else ""
+    return "\n".join([declare(target), finish, _groups(target, shape, bool(function)), _task(target, shape)])
+
+
+def _finish(target: Target, shape: Shape, function: str, parameter: float) -> str:
+    """The function of one row's finished sums, in place: they are in the first cache, and registers are free again."""
+    w, v = target.width, vector(target.width)
+    f = Function("internal void @finish(ptr noalias %row, ptr noalias %mask, ptr noalias %range) noinline")
+    low, high = (f.splat(w, f.load("float", "%range", i)) for i in range(2))
+    masked = f.let("icmp ne ptr %mask, null")
+    with f.loop(0, shape.vectors) as t:
+        y = f.clamp(v, activate(f, w, f.load(v, "%row", t.index), function, parameter), low, high)
+
+        def blanked(y: str = y, t: str = t.index) -> list[str]:
+            return [blank(f, w, y, f.load(vector(w, "i32"), "%mask", t))]
+
+        f.store(v, f.choose(masked, [v], blanked, lambda y=y: [y])[0], "%row", t.index)  # type: ignore[misc]
+    f.run("ret void")
+    return f.text()
 
 
 _GROUP_ARGS = (
@@ -101,10 +127,10 @@ def _task(target: Target, shape: Shape) -> str:
     return f.text()
 
 
-def _groups(target: Target, shape: Shape) -> str:
+def _groups(target: Target, shape: Shape, function: bool) -> str:
     """All groups of a block of columns, for one tile."""
     f = Function(f"internal void @groups({_GROUP_ARGS}) noinline")
-    body = _Group(f, target, shape)
+    body = _Group(f, target, shape, function)
     body.inner = [f.load("i64", "%inner", c, align=8) for c in range(1, shape.columns)]
     with f.loop("%begin", "%end", carry=[("ptr", "%later")]) as group:
         group.next = [body.later(group.values[0])]
@@ -116,7 +142,8 @@ def _groups(target: Target, shape: Shape) -> str:
 class _Group:
     """Emits one group: sums from bias and residual, or from what earlier columns left; all steps; store."""
 
-    def __init__(self, f: Function, target: Target, shape: Shape) -> None:
+    def __init__(self, f: Function, target: Target, shape: Shape, function: bool) -> None:
+        self.function = function
         self.f, self.shape, self.width, self.kind = f, shape, target.width, vector(target.width)
         self.inner: list[str] = []  # bytes from a block's first input to its others
         self.cells = [(r, b, t) for r in range(shape.rows) for b in range(shape.height) for t in range(shape.vectors)]
@@ -214,9 +241,13 @@ class _Group:
             masks = [f.load(vector(self.width, "i32"), "%mask", t) for t in range(self.shape.vectors)]
             return [blank(f, self.width, s, masks[t]) for s, (_, _, t) in zip(inside, self.cells, strict=True)]
 
-        sums = f.choose("%last", kinds, clamped, lambda: sums)
+        if not self.function:
+            sums = f.choose("%last", kinds, clamped, lambda: sums)
         for k, there in self.there.items():
             with f.when(there):
                 for s, (r, b, t) in zip(sums, self.cells, strict=True):
                     if (r, b) == k:
                         f.store(self.kind, s, self.y[k], t)
+                if self.function:
+                    with f.when("%last"):
+                        f.run(f"call void @finish(ptr {self.y[k]}, ptr %mask, ptr %range)")

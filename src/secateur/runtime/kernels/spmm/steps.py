@@ -76,7 +76,7 @@ def matrix(op: Op) -> NDArray[np.float32]:
 
 
 def spmm(layout: Layout, op: Op, choice: Choice, why: str = "") -> list[Step]:
-    """One layer: convolution or linear, with bias, residual and clamp."""
+    """One layer: convolution or linear, with bias, residual, activation and clamp."""
     source, place, weight = layout.places[op.inputs[0]], layout.places[op.name], matrix(op)
     residual = layout.places[op.inputs[1]] if len(op.inputs) == 2 else None
     offsets, bases = offsets_of(layout, op)
@@ -97,11 +97,13 @@ def spmm(layout: Layout, op: Op, choice: Choice, why: str = "") -> list[Step]:
         chunks=choice.chunks, blocks=choice.blocks,
         by_chunk=choice.by_chunk, count=len(weight), bias=bias, mask=mask, range=limits, **arrays,
     )  # fmt: skip
-    address = addresses(module(layout.target, choice.shape), layout.target, ("spmm",))["spmm"]
+    function = op.settings["function"]
+    text = module(layout.target, choice.shape, function, op.settings["parameter"])
+    address = addresses(text, layout.target, ("spmm",))["spmm"]
     return [
         Step(
-            op, str(choice), address, job, tiles * choice.chunks, [bias, limits, mask, arrays], why,
-            1 - packed.nonzeros / max(weight.size, 1), packed.nbytes,
+            op, str(choice) + (f", {function}" if function else ""), address, job, tiles * choice.chunks,
+            [bias, limits, mask, arrays], why, 1 - packed.nonzeros / max(weight.size, 1), packed.nbytes,
         )
     ]  # fmt: skip
 
