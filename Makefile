@@ -29,12 +29,13 @@ docs: .venv/installed  ## the site, into site/
 papers: .venv/installed  ## published claims at CPU scale, into benchmarks/results/ (a night)
 	for e in demo_digits han_2015 resnet20_allocation zhu_gupta_2018 bn_recalibration resnet56_filters depth lottery_ticket rewinding \
 	    movement exact_obs layer_budgets instability filters_by_score heads \
-	    scratch at_initialisation learned_masks dynamic_sparse large_sparse_small_dense gale_2019 \
+	    scratch at_initialisation learned_masks dynamic_sparse dynamic_sparse_conv large_sparse_small_dense gale_2019 \
 	    deep_compression deep_compression_resnet56; do $(BIN)/python benchmarks/experiments/$$e.py || exit 1; done
 	$(BIN)/python docs/generate.py
 
-suite: .venv/installed  ## every method on the standard networks, into runs/suite/ (two nights on two cores); it goes on where it was stopped
-	for f in benchmarks/suite/*.yaml; do $(BIN)/secateur sweep $$f --out runs/suite || exit 1; done
+suite: .venv/installed  ## every method on the standard networks, into benchmarks/results/suite/ (a night on two cores); it goes on where it was stopped
+	for f in benchmarks/suite/*.yaml; do $(BIN)/secateur sweep $$f --out runs/suite || exit 1; $(BIN)/python benchmarks/suite/collect.py $$f; done
+	$(BIN)/python docs/generate.py
 
 bench: .venv/installed  ## speed and memory against peers, into benchmarks/results/ (minutes)
 	for e in prune_speed sweep_speed report_speed step_overhead graph_speed resnet50_latency learned_overhead codec_speed sharing_speed codec_fuzz; do $(BIN)/python benchmarks/experiments/$$e.py || exit 1; done

@@ -1,7 +1,7 @@
 """Writes what the documentation says about methods and measurements, from the library and the result files.
 
 ``python docs/generate.py`` rewrites the marked regions of README.md and docs/index.md, docs/methods.md,
-docs/results.md and docs/zoo.md; ``--check`` only says whether they are up to date.
+docs/results.md, docs/suite.md with its figures, and docs/zoo.md; ``--check`` only says whether they are up to date.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import suite_page
 import zoo_page
 
 from secateur.core.component import AXES
@@ -172,7 +173,8 @@ def result_part(path: Path) -> Iterator[str]:
     yield from data.get("notes") or []
     yield from figure_tables(data.get("figures") or {})
     where = data.get("environment") or {}
-    told = ", ".join(f"{k} {where[k]}" for k in ("processor", "threads", "torch", "commit", "date") if where.get(k))
+    asked_for = ("processor", "accelerator", "threads", "torch", "commit", "date")
+    told = ", ".join(f"{k} {where[k]}" for k in asked_for if where.get(k))
     yield f"File: `benchmarks/results/{path.name}`." + (f" Measured on: {told}." if told else "")
 
 
@@ -184,6 +186,7 @@ def results_page() -> str:
         "Every figure of this project comes from a file under `benchmarks/results/`, with the settings, the machine and the "
         "commit it was measured with; ± is the standard deviation over seeds. What a claim asks that does not hold is said too. "
         "The words are defined under [How we measure](how-we-measure.md).",
+        "All methods side by side on the same networks are [the standard suite](suite.md); what is here looks at a claim each.",
     ]
     files = sorted(RESULTS.glob("*.json"))
     for path in files:
@@ -228,6 +231,7 @@ def pages() -> dict[str, str]:
         "docs/index.md": fill("docs/index.md", chart=chart(page=True)),
         "docs/methods.md": methods_page(),
         "docs/results.md": results_page(),
+        "docs/suite.md": suite_page.page(),
         "docs/zoo.md": zoo_page.page(),
     }
 
@@ -242,6 +246,8 @@ def main() -> None:
     for f in stale:
         (ROOT / f).write_text(pages()[f], encoding="utf-8")
         print(f)
+    for path, svg in suite_page.figures().items():
+        path.write_text(svg, encoding="utf-8")
 
 
 if __name__ == "__main__":

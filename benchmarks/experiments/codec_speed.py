@@ -81,6 +81,31 @@ def read(path: Path) -> dict[str, float]:
     return {"seconds": statistics.median(seconds), "memory": memory}
 
 
+def loaded(path: Path) -> dict[str, float]:
+    """Load into a model, whose own weights count: the first time for the memory, then warm for the time."""
+    import torch
+
+    from secateur.codec import compress, load
+
+    def model(rows: int, columns: int) -> Any:
+        made = torch.nn.Module()
+        made.register_buffer("w", torch.ones(rows, columns))
+        return made
+
+    small = path.with_suffix(".small")
+    compress(model(200, 200), small)
+    load(small, model(200, 200))
+    before = resident()
+    into = model(ROWS, COLUMNS)
+    load(path, into)
+    memory, seconds = (peak() - before) / DENSE, []
+    for _ in range(REPEATS):
+        start = time.perf_counter()
+        load(path, into)
+        seconds.append(time.perf_counter() - start)
+    return {"seconds": statistics.median(seconds), "memory": memory}
+
+
 def small() -> dict[str, float]:
     """The scan by contexts and the quick coder on a layer of LeNet-300-100's size."""
     from secateur.codec.coded import Wish, decode, encode
@@ -115,20 +140,25 @@ def main() -> None:
             path = str(Path(folder) / kind)
             runs = [child("write", kind, path) for _ in range(3)]
             reads = [child("read", path) for _ in range(3)]
+            loads = [child("load", path) for _ in range(3)]
             figures[kind] = {
                 "file_bytes": runs[0]["bytes"],
                 "encode_seconds": statistics.median(r["seconds"] for r in runs),
                 "encode_peak": max(r["memory"] for r in runs),
                 "decode_MB_per_s": DENSE / 1e6 / statistics.median(r["seconds"] for r in reads),
                 "decode_peak": max(r["memory"] for r in reads),
+                "load_MB_per_s": DENSE / 1e6 / statistics.median(r["seconds"] for r in loads),
+                "load_peak": max(r["memory"] for r in loads),
             }
     figures["300 × 784"] = child("small")
     checks = {}
     for kind in KINDS:
         f = figures[kind]
-        checks[f"{kind}: decodes at ≥ 300 MB/s of dense float32"] = f["decode_MB_per_s"] >= 300
+        checks[f"{kind}: decodes, and loads into a model, at ≥ 300 MB/s of dense float32"] = (
+            min(f["decode_MB_per_s"], f["load_MB_per_s"]) >= 300
+        )
         checks[f"{kind}: encodes in ≤ 20 s"] = f["encode_seconds"] <= 20
-        checks[f"{kind}: peak memory ≤ 1.5 × dense"] = max(f["encode_peak"], f["decode_peak"]) <= 1.5
+        checks[f"{kind}: peak memory ≤ 1.5 × dense"] = max(f["encode_peak"], f["decode_peak"], f["load_peak"]) <= 1.5
     settings = {"shape": [ROWS, COLUMNS], "sparsity": 0.9, "threads": 1, "repeats": REPEATS, "seed": SEED}
     note = "the first two million decisions of a file go by the scan by contexts, at 0.4 to 1 MB/s; coder='rans' is quick for all"
     claim = "25 M weights at 90 %: decode ≥ 300 MB/s a core, encode ≤ 20 s, peak ≤ 1.5 × dense"
@@ -146,5 +176,11 @@ if __name__ == "__main__":
 
         torch.set_num_threads(1)
         what, *rest = options.child
-        done = written(rest[0], Path(rest[1])) if what == "write" else read(Path(rest[0])) if what == "read" else small()
+        path = Path(rest[-1]) if rest else None
+        done = {
+            "write": lambda: written(rest[0], path),
+            "read": lambda: read(path),
+            "load": lambda: loaded(path),
+            "small": small,
+        }[what]()
         print(json.dumps(done))

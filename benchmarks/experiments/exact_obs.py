@@ -162,7 +162,12 @@ def main() -> None:
         {"ways": found},
         checks,
         (
-            "OBD's curvature is the empirical Fisher's, which vanishes where the training examples are fitted.",
+            "OBD's curvature is the empirical Fisher's, which vanishes where the training examples are fitted: it is behind "
+            "magnitude on a network trained out, at every sparsity. The true Fisher's, all labels weighed by the network's "
+            "answers, is better and still behind (0.21 nats at 80 %, two seeds, validation): neighbouring pixels are alike, and "
+            "a diagonal knows nothing of it.",
+            "In 2:4 OBS chooses weight by weight, and a group of four that has lost two is closed to it: 4 of 54 layers, of 18 "
+            "in three seeds, are off by up to 7 % more than with the largest weights refitted; the mean over layers is less.",
             "Output errors are relative, on the pictures that layers were refitted on; no setting was chosen by these figures.",
         ),
     )  # fmt: skip

@@ -2,14 +2,15 @@
 
     python benchmarks/experiments/sweep_speed.py       # writes benchmarks/results/sweep-speed.json
 
-Run it on a quiet machine of two cores. ``--small`` tries it out in a minute, and writes nothing.
+Run it on a quiet machine of two cores: about 15 minutes. ``--part again --keep FOLDER`` does one part of the three, in at most
+ten; without ``--part`` what is there already is not measured again. ``--small`` tries it out in minutes, and writes nothing.
 """
 
 from __future__ import annotations
 
 import argparse
-import gc
 import json
+import resource
 import statistics
 import subprocess
 import sys
@@ -18,10 +19,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-import torch
 from common import write
 
-from secateur.lab import Experiment, Plan, Sweep, make_plan, run, run_all
+from secateur.lab import Experiment, Plan, Sweep, import_source, make_plan, run, run_all
 from secateur.lab.crew import Processes
 
 
@@ -35,7 +35,10 @@ def lenet(seeds: int, epochs: float, methods: list[Any]) -> Sweep:
 
 
 def asked_again(root: Path, seeds: int, data: Path | None) -> dict[str, Any]:
-    """Seconds of ``secateur sweep`` where all is finished, from the shell and back, imports included."""
+    """Seconds of ``secateur sweep`` where all is finished, from the shell and back, imports included.
+
+    The first answer is found out from the files of all runs; the next ones only look whether these have changed since.
+    """
     sweep = lenet(
         seeds, 1.0, ["global_gradient", "layer_magnitude", "layer_gradient", "lamp", "obd", "movement", "snip", "grasp"]
     )
@@ -52,10 +55,10 @@ def asked_again(root: Path, seeds: int, data: Path | None) -> dict[str, Any]:
     (runs / "report-sweep").mkdir()
     (runs / "report-sweep" / "report.html").touch()
     command = [sys.executable, "-m", "secateur.cli", "sweep", str(file), "--out", str(runs)]
-    took = [timed([*command, *(["--data", str(data)] if data else [])], "nothing to do") for _ in range(5)]
+    first, *took = [timed([*command, *(["--data", str(data)] if data else [])], "nothing to do") for _ in range(6)]
     torch_alone = [timed([sys.executable, "-c", "import torch"], "") for _ in range(5)]
     return {
-        "runs": len(plan.experiments), "seconds": statistics.median(took), "each": took,
+        "runs": len(plan.experiments), "seconds": statistics.median(took), "each": took, "seconds_the_first_time": first,
         "seconds_of_importing_torch": statistics.median(torch_alone),
     }  # fmt: skip
 
@@ -67,51 +70,89 @@ def timed(command: list[str], says: str) -> float:
     return time.perf_counter() - began
 
 
-def in_turn(plan: Plan, root: Path, data: Path | None) -> float:
-    """Seconds of the bare runs, one after the other in this process, once all is imported and the data is read."""
-    torch.set_num_threads(1)
-    task = plan.experiments[0].load_task(data)
-    began = time.perf_counter()
-    for e in plan.experiments:
-        run(e, root, data=data, task=lambda: task)
-        if not gc.get_freeze_count():  # as the workers do
-            gc.collect()
-            gc.freeze()
-    return time.perf_counter() - began
+TIMED = """
+import time
+
+import secateur.lab.one as one
+
+plain = one.run
 
 
-def by_workers(plan: Plan, root: Path, data: Path | None, workers: int) -> float:
-    """Seconds of the same runs by processes, their start included."""
+def run(experiment, *rest, **options):
     began = time.perf_counter()
-    outcomes = run_all(plan.experiments, root, data=data, crew=Processes(workers, root, data))
+    try:
+        return plain(experiment, *rest, **options)
+    finally:
+        with open(LOG, "a") as log:
+            print(int(experiment.recipe is None), time.perf_counter() - began, file=log)
+
+
+one.run = run
+"""
+
+
+def by_workers(plan: Plan, root: Path, data: Path | None, workers: int) -> dict[str, float]:
+    """Seconds of the sweep by processes, their start included; and of its runs alone, timed where they run."""
+    root.mkdir()
+    log, file = root / "log", root / "timed_runs.py"
+    file.write_text(TIMED.replace("LOG", repr(str(log))))
+    timing = (import_source(file),)
+    began = time.perf_counter()
+    outcomes = run_all(plan.experiments, root, data=data, crew=Processes(workers, root, data, timing))
+    seconds = time.perf_counter() - began
     assert not any(o.error for o in outcomes)
-    return time.perf_counter() - began
+    runs = [(dense == "1", float(took)) for dense, took in map(str.split, log.read_text().splitlines())]
+    assert len(runs) == len(plan.experiments)
+    (first, others), dense = (runs[:workers], runs[workers:]), [took for is_dense, took in runs[workers:] if is_dense]
+    assert all(is_dense for is_dense, _ in first)  # what a process imports and reads is not theirs
+    bare = sum(took for _, took in others) + workers * statistics.fmean(dense)
+    training = sum(o.result["seconds"] for o in outcomes if o.result is not None)
+    return {"seconds": seconds, "of_runs": bare, "of_training": training, "overhead": workers * seconds / bare - 1}
+
+
+def measured(part: str, root: Path, small: bool, data: Path | None) -> dict[str, Any]:
+    """One part, and how much of a core it had: below 1 a worker the machine was not quiet."""
+    if part == "again":
+        return asked_again(root, 2 if small else 20, data)
+    plan = make_plan(lenet(4 if small else 13, 0.1 if small else 0.5, [] if small else ["layer_magnitude"]), root, data)
+    found = by_workers(plan, root / "runs", data, int(part))
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return {"runs": len(plan.experiments), **found, "seconds_of_processor": sum(u.ru_utime + u.ru_stime for u in used)}
+
+
+PARTS = ("again", "1", "2")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--data", type=Path, default=None, help="where to look for data sets first")
     parser.add_argument("--small", action="store_true", help="try it out")
+    parser.add_argument("--part", choices=PARTS, help="this one alone")
+    parser.add_argument("--keep", type=Path, help="folder where parts are kept, and found again")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="sweep-speed-") as folder:
-        root, small = Path(folder), options.small
-        again = asked_again(root / "again", 2 if small else 20, options.data)
-        sweep = lenet(1 if small else 13, 0.1 if small else 0.5, ["layer_magnitude"])
-        plan = make_plan(sweep, root, options.data)
-        turn = in_turn(plan, root / "turn", options.data)
-        one, two = (by_workers(plan, root / str(n), options.data, n) for n in (1, 2))
-        results = [json.loads(p.read_text()) for p in (root / "turn").glob("*/result.json")]
-    figures = {
-        "asked_again": again,
-        "short_runs": {
-            "runs": len(plan.experiments), "seconds_in_turn": turn, "seconds_one_worker": one, "seconds_two_workers": two,
-            "seconds_of_training": sum(r["seconds"] for r in results), "overhead": one / turn - 1, "two_over_one": one / two,
-        },
-    }  # fmt: skip
+        keep = options.keep or Path(folder)
+        keep.mkdir(parents=True, exist_ok=True)
+        done = {part: keep / f"{part}.json" for part in PARTS}
+        if options.part:
+            found = measured(options.part, Path(folder) / options.part, options.small, options.data)
+            done[options.part].write_text(json.dumps(found, indent=1))
+            return
+        for part in (p for p in PARTS if not done[p].exists()):  # a process each: what one has imported costs no other
+            more = [*(["--small"] if options.small else []), *(["--data", str(options.data)] if options.data else [])]
+            subprocess.run([sys.executable, __file__, "--part", part, "--keep", str(keep), *more], check=True)
+        again, one, two = (json.loads(done[p].read_text()) for p in PARTS)
+    tell(again, one, two, options.small)
+
+
+def tell(again: dict[str, Any], one: dict[str, Any], two: dict[str, Any], small: bool) -> None:
+    """The result file, or what would be in it."""
+    gain = one["seconds"] / two["seconds"]
+    figures = {"asked_again": again, "one_worker": one, "two_workers": {**two, "gain": gain}}
     checks = {
         "asked again about 1000 finished runs: ≤ 3 s": again["seconds"] <= 3,
-        "handing out 200 runs of LeNet-300-100: ≤ 2 % over the same runs in turn": one / turn <= 1.02,
-        "two workers: ≥ 1.8 × one": one / two >= 1.8,
+        "handing out 200 runs of LeNet-300-100: ≤ 2 % over the runs themselves": one["overhead"] <= 0.02,
+        "two workers: ≥ 1.8 × one": gain >= 1.8,
     }
     if small:
         print(json.dumps([figures, checks], indent=1))
@@ -123,9 +164,11 @@ def main() -> None:
         figures,
         checks,
         (
-            "In turn: the same runs one after the other in a process that has imported everything and read the data. One worker: "
-            "the sweep with one process, its start and its reading of the data included.",
-            "seconds_of_training is what the runs took without evaluating, timing and saving the networks.",
+            "of_runs: the runs themselves, timed where they run, a process's first as long as the other dense ones. seconds: "
+            "the sweep, which starts its processes, imports, reads the data and hands out runs. overhead: processes · seconds / "
+            "of_runs − 1.",
+            "of_training is what the runs took without evaluating, timing and saving the networks. The first time, an "
+            "answer is found out from the files of all runs; the next times no file has changed since, and torch is not loaded.",
         ),
     )
 

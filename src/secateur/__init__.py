@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from .core.errors import DataError, DependencyError, FormatError, ModelError, RecipeError, RunError, SecateurError
-from .goal import Bytes, Compression, Latency, Macs, Params, Sparsity
-from .prune import prune_
-from .pruner import Pruner
-from .reachable import reach
-from .recipe import Recipe
 
 if TYPE_CHECKING:
     from .codec import compress, load, save
     from .codec.quantise import Share
     from .evaluate.measure import measure
+    from .goal import Bytes, Compression, Latency, Macs, Params, Sparsity
     from .graph.explain import explain
     from .pipeline import Pipeline
+    from .prune import prune_
+    from .pruner import Pruner
+    from .reachable import reach
+    from .recipe import Recipe
     from .runtime.compile import compile
     from .sharer import Sharer
 
@@ -57,8 +58,11 @@ __all__ = [
     "shrink_",
 ]
 
-_LAZY = {
+_LAZY = {  # torch takes seconds, and not every command needs it
+    **dict.fromkeys(("Bytes", "Compression", "Latency", "Macs", "Params", "Sparsity"), ".goal"),
     "Pipeline": ".pipeline",
+    "Pruner": ".pruner",
+    "Recipe": ".recipe",
     "Share": ".codec.quantise",
     "Sharer": ".sharer",
     "compile": ".runtime.compile",
@@ -66,6 +70,8 @@ _LAZY = {
     "explain": ".graph.explain",
     "load": ".codec",
     "measure": ".evaluate.measure",
+    "prune_": ".prune",
+    "reach": ".reachable",
     "save": ".codec",
     "shrink_": ".graph.shrink",
 }
@@ -74,6 +80,8 @@ _LAZY = {
 def __getattr__(name: str) -> Any:
     if name in _LAZY:
         return getattr(importlib.import_module(_LAZY[name], __name__), name)
+    if not name.startswith("_") and importlib.util.find_spec(f"{__name__}.{name}") is not None:
+        return importlib.import_module(f".{name}", __name__)
     raise AttributeError(f"module 'secateur' has no attribute {name!r}")
 
 

@@ -54,6 +54,29 @@ def test_from_the_file_to_the_page_and_then_nothing_to_do(file, tmp_path, monkey
     assert "4/4 digits_mlp snip 4×, seed 0" in said
 
 
+def test_asked_again_it_answers_without_torch_unless_a_file_has_changed(file, tmp_path, monkeypatch, capsys):
+    out = tmp_path / "runs"
+    words = ["sweep", file, "--out", out, "--workers", 1]
+    assert called(monkeypatch, capsys, *words)[0] == 0
+    code = "import sys; from secateur.cli import main\ntry: main()\nfinally: print('torch' in sys.modules)"
+    again = subprocess.run([sys.executable, "-c", code, *map(str, words)], env=ENV, capture_output=True, text=True, check=True)
+    page = out / "report-small" / "report.html"
+    assert again.stdout == f"nothing to do: all 3 runs are finished; report: {page} (1 left out: --dry-run says why)\nFalse\n"
+
+    result = next(out.glob("*/result.json"))
+    text = result.read_text()
+    result.write_text("{")
+    code, said, _ = called(monkeypatch, capsys, *words)
+    assert (code, "is corrupt" in " ".join(said.split())) == (1, True)
+    result.write_text(text)
+    assert "nothing to do: all 3 runs are finished" in called(monkeypatch, capsys, *words)[1]
+    page.unlink()
+    assert f"report: {page}" in called(monkeypatch, capsys, *words)[1]
+    assert page.exists()
+    file.write_text(file.read_text().replace("[4]", "[4, 2]"))
+    assert "5/5 digits_mlp" in called(monkeypatch, capsys, *words)[1]
+
+
 def test_runs_that_fail_are_a_table_and_exit_code_1(file, tmp_path, monkeypatch, capsys):
     (tmp_path / "frail_nets.py").write_text(
         "import torch\n\n\nclass Frail(torch.nn.Module):\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 import time
 
@@ -9,8 +10,8 @@ import pytest
 from lab_runs import what_counts
 
 from secateur.core.errors import DependencyError, RunError
-from secateur.lab import Sweep, make_plan, run_all
-from secateur.lab.cluster import Cluster
+from secateur.lab import Experiment, Sweep, make_plan, one, run, run_all
+from secateur.lab.cluster import Cluster, SharedFolder, _Keep, _on_node
 from secateur.lab.imports import import_source
 
 NODE = {"num_cpus": 1, "object_store_memory": 80 * 2**20}
@@ -91,6 +92,44 @@ def test_a_node_that_is_killed_costs_nothing_but_time(two_nodes, tmp_path, monke
         assert what_counts(tmp_path / "ray", o.experiment) == what_counts(tmp_path / "here", other.experiment), o.experiment.label
     again = run_all(plan.experiments, tmp_path / "ray", workers=2, sources=[import_source(file)])
     assert not any(o.tries for o in again)  # the cluster's runs are this machine's runs
+
+
+class _Killed(Exception):
+    """A machine dies."""
+
+
+def test_a_run_goes_on_elsewhere_from_the_checkpoint_in_a_shared_folder(tmp_path, monkeypatch):
+    experiment = Experiment.from_dict({"task": "digits", "model": "digits_mlp", "training": {"epochs": 3}, "seed": 5})
+    task, seen = experiment.load_task(), []
+    whole = what_counts(tmp_path / "here", run(experiment, tmp_path / "here", task=lambda: task) and experiment)
+    monkeypatch.setattr(one, "run", functools.partial(run, keep_every=0.0))
+    shared = SharedFolder.mark(tmp_path / "shared")
+    kept = tmp_path / "shared" / experiment.id / "checkpoint.pt"
+    kept.parent.mkdir()
+    given = (experiment.to_dict(), (), task, None)
+    tell = _Keep.__call__
+
+    def told(self, stage, step, steps):
+        tell(self, stage, step, steps)
+        seen.append(step)
+        if len(seen) == 5:
+            raise _Killed
+
+    monkeypatch.setattr(_Keep, "__call__", told)
+    assert isinstance(_on_node(*given, shared, []), str)  # an error as any other: nobody is killed here
+    assert kept.exists()
+    files = _on_node(*given, shared, [])
+    assert seen[:7] == [1, 2, 3, 4, 5, 5, 6]  # the checkpoint of a step is copied at the next
+    assert isinstance(files, dict)
+    (tmp_path / "there" / experiment.id).mkdir(parents=True)
+    for name, content in files.items():
+        (tmp_path / "there" / experiment.id / name).write_bytes(content)
+    assert what_counts(tmp_path / "there", experiment) == whole
+
+    seen.clear()
+    shared.unmark()
+    _on_node(*given, shared, [])  # a machine that does not see the folder begins at the beginning, and tells nobody
+    assert seen == []
 
 
 def test_no_cluster_is_one_sentence(tmp_path):

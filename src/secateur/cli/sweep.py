@@ -20,6 +20,7 @@ from ..lab.crew import count_cores, find_gpus
 from ..lab.shelf import Shelf, is_remote
 from ..lab.track import Tracker, make_tracker
 from ..testing import check
+from .again import Asked
 from .bars import Bars, name_of
 from .console import make_console
 from .plan_table import left_out_table, plan_table
@@ -28,6 +29,7 @@ __all__ = ["sweep_file"]
 
 
 def sweep_file(
+    context: typer.Context,
     file: Annotated[Path | None, typer.Argument(help="sweep.yaml [default: the controls on the embedded digits]")] = None,
     out: Annotated[str, typer.Option(help="folder of all runs; or s3://…, gs://…, any that fsspec knows")] = "runs",
     data: Annotated[Path | None, typer.Option(help="where to look for data sets first")] = None,
@@ -74,6 +76,15 @@ def sweep_file(
         console.print(_failures(failed))
         console.print(f"{len(failed)} of {len(outcomes)} runs failed; the same command tries them again", highlight=False)
         raise typer.Exit(1)
+    if isinstance(context.obj, Asked) and shelf is None and (page := folder / "report.html").exists():
+        results = [root / o.experiment.id / "result.json" for o in outcomes]
+        files = [*([file] if file else []), *(Path(s.path) for s in sweep.sources), *results, page]
+        context.obj.remember(_nothing_to_do(len(outcomes), page, len(plan.left_out)), root, files)
+
+
+def _nothing_to_do(runs: int, page: Path, left_out: int = 0) -> str:
+    more = f" ({left_out} left out: --dry-run says why)" if left_out else ""
+    return f"nothing to do: all {runs} runs are finished; report: {page}{more}"
 
 
 def _read(file: Path | None, imports: Sequence[Path], methods: Sequence[str]) -> Sweep:
@@ -139,7 +150,7 @@ def _show(outcomes: Sequence[Outcome], sweep: Sweep, console: Console, out: Path
     """The table and the page; where nothing is new, where they are."""
     page = folder / "report.html"
     if page.exists() and not any(o.tries for o in outcomes):
-        console.print(f"nothing to do: all {len(outcomes)} runs are finished; report: {page}", highlight=False, soft_wrap=True)
+        console.print(_nothing_to_do(len(outcomes), page), highlight=False, soft_wrap=True)
         return
     if all(o.result is None for o in outcomes):
         return

@@ -13,7 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["SUPPORTED", "count", "kept", "pack", "pack_bits", "unpack", "unpack_bits"]
+from .positions import Packed, count_places, put
+
+__all__ = ["SUPPORTED", "count", "kept", "pack", "pack_bits", "places", "unpack"]
 
 _INTEGER = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
@@ -60,21 +62,25 @@ def pack_bits(mask: Tensor) -> Tensor:
     return torch.from_numpy(np.packbits(mask.numpy(), bitorder="little"))
 
 
-def unpack_bits(packed: Tensor, n: int) -> Tensor:
-    """The mask of ``n`` entries that ``pack_bits`` packed.
+def places(bits: Tensor, values: Tensor, n: int) -> Packed:
+    """Where the values of a bitmask of n entries are.
 
     Raises:
-        ValueError: the number of bytes is not that of ``n`` bits, or a bit beyond them is set.
+        ValueError: the number of bytes is not that of ``n`` bits, a bit beyond them is set, or as many values are not there.
 
     Example:
-        >>> unpack_bits(torch.tensor([5], dtype=torch.uint8), 3)
-        tensor([ True, False,  True])
+        >>> count_places(places(torch.tensor([5], dtype=torch.uint8), torch.ones(2), 3))
+        2
     """
-    if packed.dtype != torch.uint8 or packed.shape != ((n + 7) // 8,):
-        raise ValueError(f"a bitmask of {n} entries has {(n + 7) // 8} bytes; got {packed.numel()} of {packed.dtype}")
-    if n % 8 and int(packed[-1]) >> (n % 8):
+    if bits.dtype != torch.uint8 or bits.shape != ((n + 7) // 8,):
+        raise ValueError(f"a bitmask of {n} entries has {(n + 7) // 8} bytes; got {bits.numel()} of {bits.dtype}")
+    if n % 8 and int(bits[-1]) >> (n % 8):
         raise ValueError("a bit is set beyond the last entry of the bitmask")
-    return torch.from_numpy(np.unpackbits(packed.numpy(), count=n, bitorder="little").view(np.bool_))
+    found = Packed(bits.numpy(), n)
+    k = count_places(found)
+    if values.shape != (k,):
+        raise ValueError(f"the bitmask keeps {k} entries; got {values.numel()}")
+    return found
 
 
 def pack(tensor: Tensor) -> tuple[Tensor, Tensor]:
@@ -107,10 +113,7 @@ def unpack(bits: Tensor, values: Tensor, shape: tuple[int, ...]) -> Tensor:
                 [0., 1., 0.],
                 [0., 0., 1.]])
     """
-    mask = unpack_bits(bits, prod(shape))
-    k = int(torch.count_nonzero(mask))
-    if values.shape != (k,):
-        raise ValueError(f"the bitmask keeps {k} entries; got {values.numel()}")
-    flat = torch.zeros(mask.numel(), dtype=values.dtype)
-    flat.view(_INTEGER[values.element_size()])[mask] = _bits(values)
+    where = places(bits, values, prod(shape))
+    flat = torch.zeros(prod(shape), dtype=values.dtype)
+    put(flat.view(_INTEGER[values.element_size()]).numpy(), where, _bits(values).numpy())
     return flat.view(shape)

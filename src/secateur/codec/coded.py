@@ -17,10 +17,11 @@ from torch import Tensor
 
 from . import bitmask, context, values
 from .entropy import CODERS, fixed
-from .positions import LAYOUTS, count_places, matrix, put
+from .positions import LAYOUTS, count_places, matrix
+from .unpacked import Unpacked
 from .wire import Reader, varint
 
-__all__ = ["LAYOUT_NAMES", "NOTHING", "Parts", "Payload", "Wish", "decode", "encode"]
+__all__ = ["LAYOUT_NAMES", "NOTHING", "Parts", "Payload", "Wish", "decode", "encode", "unpack"]
 
 LAYOUT_NAMES = (*LAYOUTS, "context")
 _CODERS = tuple(CODERS)
@@ -213,10 +214,20 @@ def _write(parameters: bytes, symbols: Any, alphabet: int, entries: Any, layout:
     return b"".join([first, *where, *values.encode(entries, kind, coder)])
 
 
-def decode(
-    data: bytes | memoryview, nonzero: int, dtype: torch.dtype, shape: tuple[int, ...], watch: Callable[[Any], Any] | None = None
-) -> tuple[Tensor, Parts]:
+def decode(data: bytes | memoryview, nonzero: int, dtype: torch.dtype, shape: tuple[int, ...]) -> tuple[Tensor, Parts]:
     """The tensor of a payload, and where its bytes go.
+
+    Raises:
+        ValueError: not what an encoder writes.
+    """
+    found, parts = unpack(data, nonzero, dtype, shape)
+    return found.tensor(dtype, shape), parts
+
+
+def unpack(
+    data: bytes | memoryview, nonzero: int, dtype: torch.dtype, shape: tuple[int, ...], watch: Callable[[Any], Any] | None = None
+) -> tuple[Unpacked, Parts]:
+    """What a payload holds, checked to its end, and where its bytes go.
 
     Raises:
         ValueError: not what an encoder writes.
@@ -225,7 +236,7 @@ def decode(
     if not data:
         if nonzero:
             raise ValueError(f"{nonzero} entries are declared and none is there")
-        return torch.zeros(shape, dtype=dtype), NOTHING
+        return Unpacked(slice(None), np.zeros(1, dtype=np.uint8), 0), NOTHING
     if dtype not in bitmask.SUPPORTED:
         return _plain(data, dtype, shape), Parts(0, len(data) - 1, 0, 1, n, 0, dtype.itemsize * 8)
     reader, unsigned = Reader(data), np.dtype(_UNSIGNED[dtype.itemsize])
@@ -241,21 +252,22 @@ def decode(
         flat, book, bits = context.decode(reader, n, nonzero, shape, unsigned, watch)
         size = len(data) - book - 1
         parts = Parts(0, size, book, 1, nonzero, n / nonzero if nonzero < n else 0, bits or dtype.itemsize * 8)
-        return _tensor(flat, dtype, shape), parts
+        return _unpacked(slice(None), flat, dtype), parts
     kind, coder = values.KINDS[first >> 2 & 3], _CODERS[first & 3]
     places, listed, index_bits = _places(reader, layout, coder, shape, n)
     where = len(data) - 1 - reader.left
     found, book = values.decode(reader, listed, unsigned, kind, coder)
     if int(np.count_nonzero(_mask(found, dtype))) != nonzero:
         raise ValueError(f"{np.count_nonzero(_mask(found, dtype))} entries are not zero; {nonzero} are declared")
-    if layout == "dense":
-        flat = found if found.flags.writeable else found.copy()
-    else:
-        flat = np.zeros(n, dtype=unsigned)
-        put(flat, places, found)
     weight_bits = fixed.width(book // dtype.itemsize) if kind == "codebook" else dtype.itemsize * 8
     parts = Parts(where, len(data) - 1 - where - book, book, 1, listed, index_bits / max(listed, 1), weight_bits)
-    return _tensor(flat, dtype, shape), parts
+    return _unpacked(places, found, dtype), parts
+
+
+def _unpacked(places: Any, entries: Any, dtype: torch.dtype) -> Unpacked:
+    if dtype == torch.bool and len(entries) and int(entries.max()) > 1:
+        raise ValueError("a truth value is neither 0 nor 1")
+    return Unpacked(places, entries, entries.nbytes + (0 if isinstance(places, slice) else places.nbytes))
 
 
 def _places(reader: Reader, layout: str, coder: str, shape: tuple[int, ...], n: int) -> tuple[Any, int, int]:
@@ -270,13 +282,7 @@ def _places(reader: Reader, layout: str, coder: str, shape: tuple[int, ...], n: 
     return places, count_places(places), count * fixed.width(alphabet)
 
 
-def _plain(data: bytes | memoryview, dtype: torch.dtype, shape: tuple[int, ...]) -> Tensor:
+def _plain(data: bytes | memoryview, dtype: torch.dtype, shape: tuple[int, ...]) -> Unpacked:
     if data[0] or len(data) - 1 != prod(shape) * dtype.itemsize:
         raise ValueError(f"it has {len(data) - 1} bytes; {prod(shape) * dtype.itemsize} are declared")
-    return torch.frombuffer(bytearray(data[1:]), dtype=dtype).reshape(shape)
-
-
-def _tensor(flat: Any, dtype: torch.dtype, shape: tuple[int, ...]) -> Tensor:
-    if dtype == torch.bool and len(flat) and int(flat.max()) > 1:
-        raise ValueError("a truth value is neither 0 nor 1")
-    return torch.from_numpy(flat.view(np.uint8)).view(dtype).reshape(shape)
+    return Unpacked(slice(None), np.frombuffer(data, dtype=np.uint8, offset=1), len(data))

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import prod
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from . import bitmask
+from .unpacked import Unpacked
 
 __all__ = ["LAYOUTS", "Layout", "encode", "stored_as"]
 
@@ -26,21 +29,21 @@ class Layout:
     Attributes:
         streams: suffixes of the stored tensors' names; the empty one is the tensor's own name.
         encode: the streams of a contiguous CPU tensor by suffix, or None when the layout does not take it.
-        decode: the tensor of this type and shape; ValueError when the streams do not belong together.
+        unpack: what makes the tensor of this type and shape; ValueError when the streams do not belong together.
         count: the entries that are not zero, from the streams, at no more memory than they take.
     """
 
     streams: tuple[str, ...]
     encode: Callable[[Tensor], dict[str, Tensor] | None]
-    decode: Callable[[Mapping[str, Tensor], torch.dtype, tuple[int, ...]], Tensor]
+    unpack: Callable[[Mapping[str, Tensor], torch.dtype, tuple[int, ...]], Unpacked]
     count: Callable[[Mapping[str, Tensor]], int]
 
 
-def _decode_dense(streams: Mapping[str, Tensor], dtype: torch.dtype, shape: tuple[int, ...]) -> Tensor:
+def _unpack_dense(streams: Mapping[str, Tensor], dtype: torch.dtype, shape: tuple[int, ...]) -> Unpacked:
     tensor = streams[""]
     if tensor.dtype != dtype or tuple(tensor.shape) != shape:
         raise ValueError(f"the stored tensor is {tensor.dtype} {tuple(tensor.shape)}")
-    return tensor
+    return Unpacked(slice(None), _flat_bytes(tensor), 0)  # the file's own pages
 
 
 def _encode_bitmask(tensor: Tensor) -> dict[str, Tensor] | None:
@@ -50,15 +53,21 @@ def _encode_bitmask(tensor: Tensor) -> dict[str, Tensor] | None:
     return {".bitmask": bits, ".nonzero": values}
 
 
-def _decode_bitmask(streams: Mapping[str, Tensor], dtype: torch.dtype, shape: tuple[int, ...]) -> Tensor:
-    if streams[".nonzero"].dtype != dtype:
-        raise ValueError(f"the stored values are {streams['.nonzero'].dtype}")
-    return bitmask.unpack(streams[".bitmask"], streams[".nonzero"], shape)
+def _unpack_bitmask(streams: Mapping[str, Tensor], dtype: torch.dtype, shape: tuple[int, ...]) -> Unpacked:
+    bits, values = streams[".bitmask"], streams[".nonzero"]
+    if values.dtype != dtype:
+        raise ValueError(f"the stored values are {values.dtype}")
+    places = bitmask.places(bits, values, prod(shape))
+    return Unpacked(places, _flat_bytes(values).view(f"u{dtype.itemsize}"), 0)
+
+
+def _flat_bytes(tensor: Tensor) -> Any:
+    return tensor.reshape(-1).view(torch.uint8).numpy()
 
 
 LAYOUTS: dict[str, Layout] = {
-    "dense": Layout(("",), lambda tensor: {"": tensor}, _decode_dense, lambda s: bitmask.count(s[""])),
-    "bitmask": Layout((".bitmask", ".nonzero"), _encode_bitmask, _decode_bitmask, lambda s: s[".nonzero"].numel()),
+    "dense": Layout(("",), lambda tensor: {"": tensor}, _unpack_dense, lambda s: bitmask.count(s[""])),
+    "bitmask": Layout((".bitmask", ".nonzero"), _encode_bitmask, _unpack_bitmask, lambda s: s[".nonzero"].numel()),
 }
 
 

@@ -17,11 +17,12 @@ from torch import Tensor
 
 from ..core.errors import FormatError
 from .coded import LAYOUT_NAMES, NOTHING, Parts
-from .coded import decode as decode_payload
+from .coded import unpack as unpack_payload
 from .container import TENSOR, Index, read_index, spans
 from .header import Entry, Header, Shape, crc32, parse
 from .layouts import LAYOUTS, stored_as
 from .meter import Meter
+from .unpacked import Unpacked
 
 __all__ = ["LIMIT", "File", "Row", "StoredTensor", "opened"]
 
@@ -85,6 +86,9 @@ class File(Protocol):
     def decode(self, name: str) -> Tensor:
         """A tensor, its checksum verified."""
 
+    def unpack(self, name: str) -> Unpacked:
+        """The same, not yet as large as it is dense."""
+
     def row(self, name: str) -> Row:
         """What there is to say of a tensor."""
 
@@ -100,9 +104,12 @@ class _Plain:
             raise FormatError("does not hold the tensors that its metadata list; fetch or save the file again")
 
     def decode(self, name: str) -> Tensor:
+        return self.unpack(name).tensor(self.tensors[name].dtype, self.tensors[name].shape)
+
+    def unpack(self, name: str) -> Unpacked:
         entry = self.tensors[name]
         streams = self._streams(name, entry)
-        found: Tensor = _checked(name, lambda: LAYOUTS[entry.layout].decode(streams, entry.dtype, entry.shape))
+        found: Unpacked = _checked(name, lambda: LAYOUTS[entry.layout].unpack(streams, entry.dtype, entry.shape))
         return found
 
     def row(self, name: str) -> Row:
@@ -149,8 +156,11 @@ class _Coded:
         return data
 
     def decode(self, name: str) -> Tensor:
+        return self.unpack(name).tensor(self.tensors[name].dtype, self.tensors[name].shape)
+
+    def unpack(self, name: str) -> Unpacked:
         stored, data = self.tensors[name], self.payload(name)
-        found: Tensor = _checked(name, lambda: decode_payload(data, stored.nonzero, stored.dtype, stored.shape)[0])
+        found: Unpacked = _checked(name, lambda: unpack_payload(data, stored.nonzero, stored.dtype, stored.shape)[0])
         return found
 
     def row(self, name: str) -> Row:
@@ -160,7 +170,7 @@ class _Coded:
         if (declared := prod(stored.shape) * stored.dtype.itemsize) > LIMIT + 1000 * self._size:
             raise FormatError(f"declares {name!r} with {declared:,} bytes, too many to look at without a model; load it into one")
         meter = Meter()
-        parts = _checked(name, lambda: decode_payload(data, stored.nonzero, stored.dtype, stored.shape, meter)[1])
+        parts = _checked(name, lambda: unpack_payload(data, stored.nonzero, stored.dtype, stored.shape, meter)[1])
         return Row(
             name, stored.shape, _name(stored.dtype), LAYOUT_NAMES[data[0] >> 4], stored.nonzero, stored.bytes, meter.apart(parts)
         )

@@ -78,7 +78,7 @@ class Packed:
     """The places of a bitmask, unpacked piece by piece: a mask of large tensors would count in memory."""
 
     def __init__(self, bits: Any, n: int) -> None:
-        self._bits, self._n = bits, n
+        self._bits, self._n, self.nbytes = bits, n, bits.nbytes
 
     def pieces(self) -> Iterator[tuple[slice, Any]]:
         """Parts of the tensor, and their masks."""

@@ -37,14 +37,19 @@ def skip_blocks(model: nn.Module, blocks: Mapping[str, bool], *, strict: bool = 
 
 
 def shrink_to(
-    model: nn.Module, integers: Changes, values: Mapping[str, Tensor], hidden: Mapping[str, Tensor], *, strict: bool = True
+    model: nn.Module,
+    integers: Changes,
+    sizes: Mapping[str, tuple[int, ...]],
+    hidden: Mapping[str, Tensor],
+    *,
+    strict: bool = True,
 ) -> None:
-    """Give a model the integers, the sizes and the hidden buffers of a shrunken one; values of the state are not copied.
+    """Give a model the integers, the sizes and the hidden buffers of a shrunken one; the state gets room, and no values.
 
     Args:
         model: of the class that was saved; parameters stay the same objects, so that tied ones stay tied.
         integers: slot → its value before and after.
-        values: by name, tensors as large as the model's are to be.
+        sizes: by name, the shapes that the model's tensors are to have.
         hidden: by name, buffers that are in no ``state_dict``.
         strict: whether a module that the model does not have is an error; otherwise it is passed over.
 
@@ -53,19 +58,19 @@ def shrink_to(
     """
     if not strict:
         modules = dict(model.named_modules())
-        integers = {slot: sizes for slot, sizes in integers.items() if slot.module in modules}
+        integers = {slot: change for slot, change in integers.items() if slot.module in modules}
         hidden = {name: value for name, value in hidden.items() if name.rpartition(".")[0] in modules}
     reshape_(model, integers)
     changed = set()
     for name, tensor in tensors(model).items():
-        if name in values and tensor.shape != values[name].shape:
+        if name in sizes and tensor.shape != sizes[name]:
             tensor.grad = None
-            tensor.data = torch.empty(values[name].shape, dtype=tensor.dtype, device=tensor.device)
+            tensor.data = torch.empty(sizes[name], dtype=tensor.dtype, device=tensor.device)
             changed.add(name)
     for name, value in hidden.items():
         _set_hidden(model, name, value)
     for name, entry in model.state_dict().items():
-        if name in values and entry.shape != values[name].shape:
+        if name in sizes and entry.shape != sizes[name]:
             raise FormatError(f"gives {name!r} another size, which is no parameter or buffer of {type(model).__name__}")
     _check_fields(model, changed)
 

@@ -6,14 +6,14 @@ import json
 import os
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
 from .errors import RecipeError, RunError, require
 
-__all__ = ["atomic_path", "atomic_write", "dump_yaml", "parse_yaml", "read_mapping", "to_json"]
+__all__ = ["atomic_path", "atomic_write", "dump_yaml", "parse_yaml", "read_mapping", "stamps", "to_json"]
 
 _NUMBER = (  # YAML 1.1 wants a dot; people write 1e-3
     "tag:yaml.org,2002:float",
@@ -121,3 +121,13 @@ def atomic_write(path: str | Path) -> Iterator[IO[bytes]]:
     """Write a file whole or not at all, as ``atomic_path``."""
     with atomic_path(path) as part, part.open("wb") as f:
         yield f
+
+
+def stamps(paths: Iterable[str | Path]) -> list[list[str | int]]:
+    """Path, time of the last change and size of each file: when these are the same, the files are taken to be.
+
+    Raises:
+        OSError: one is not there.
+    """
+    found = ((str(p), Path(p).stat()) for p in paths)
+    return [[name, stat.st_mtime_ns, stat.st_size] for name, stat in found]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import secrets
+import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -31,7 +34,7 @@ class Cluster:
     """The machines of a Ray cluster; a run whose machine dies is begun again on another.
 
     This process loads the data sets and reads and writes the folder of the runs; the others need this library and nothing
-    else.
+    else. Where they see that folder too, a run that is begun again goes on from its last checkpoint.
 
     Args:
         address: ``auto`` for the cluster this machine is part of, or that of its head.
@@ -49,6 +52,7 @@ class Cluster:
     def __init__(self, address: str, root: str | Path, data: str | Path | None = None, sources: Sequence[Source] = ()) -> None:
         self._ray = ray = require("ray", "cluster")
         self._root, self._data, self._sources = Path(root), data, tuple(sources)
+        self._shared_folder = SharedFolder.mark(self._root)
         self._ours = not ray.is_initialized()
         if self._ours:
             try:
@@ -99,7 +103,7 @@ class Cluster:
         checkpoint = None
         if e.recipe is None and e.pretrained is not None:
             checkpoint = find_checkpoint(e.pretrained, self._data).read_bytes()
-        given = (e.to_dict(), self._sources, task, checkpoint, list(earlier), *earlier.values())
+        given = (e.to_dict(), self._sources, task, checkpoint, self._shared_folder, list(earlier), *earlier.values())
         self._under_way[self._place.remote(*given)] = placed
 
     def _share(self, key: Any, make: Any) -> Any:
@@ -144,6 +148,7 @@ class Cluster:
             for name in (n for n in _FILES if n in found):
                 with atomic_write(folder.path / name) as f:
                     f.write(found[name])
+            folder.drop_checkpoint()
             return Ended(Outcome(experiment, folder.read_result()))
         except RunError as e:
             return Ended(Outcome(experiment, error=str(e)))
@@ -154,8 +159,60 @@ class Cluster:
             self._ray.cancel(ref, force=True)
             placed.held.close()
         self._under_way = {}
+        self._shared_folder.unmark()
         if self._ours:
             self._ray.shutdown()
+
+
+@dataclass(frozen=True)
+class SharedFolder:
+    """The folder of all runs, as a machine finds it that may see it too.
+
+    Args:
+        root: its path on the machine that leads.
+        token: what is written in it, so that another folder of that name is not taken for it.
+    """
+
+    root: str
+    token: str
+
+    @classmethod
+    def mark(cls, root: Path) -> SharedFolder:
+        """Write a mark that others may find."""
+        made = cls(str(root.resolve()), secrets.token_hex(8))
+        with contextlib.suppress(OSError):  # then nothing is shared
+            root.mkdir(parents=True, exist_ok=True)
+            made._mark.write_text(made.token, encoding="utf-8")
+        return made
+
+    def unmark(self) -> None:
+        """Take the mark away."""
+        self._mark.unlink(missing_ok=True)
+
+    @property
+    def _mark(self) -> Path:
+        return Path(self.root) / f".shared-{self.token}"
+
+    def checkpoint(self, id: str) -> Path | None:
+        """Where a run's checkpoint is kept; None on a machine that does not see the folder."""
+        return Path(self.root) / id / "checkpoint.pt" if self._mark.exists() else None
+
+
+class _Keep:
+    """Told of a run's steps, keeps each new checkpoint in the shared folder too."""
+
+    def __init__(self, own: Path, shared: Path) -> None:
+        self._own, self._shared, self._kept = own, shared, 0
+        if shared.exists():
+            own.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(shared, own)
+            self._kept = own.stat().st_mtime_ns
+
+    def __call__(self, stage: str, step: int, steps: int) -> None:
+        if self._own.exists() and (now := self._own.stat().st_mtime_ns) != self._kept:
+            self._kept = now
+            with contextlib.suppress(OSError, RunError), atomic_write(self._shared) as f:  # it costs no run
+                f.write(self._own.read_bytes())
 
 
 @dataclass
@@ -171,7 +228,13 @@ def _read(folder: Path) -> Files:
 
 
 def _on_node(
-    form: dict[str, Any], sources: Sequence[Source], task: Task, checkpoint: bytes | None, ids: list[str], *earlier: Files
+    form: dict[str, Any],
+    sources: Sequence[Source],
+    task: Task,
+    checkpoint: bytes | None,
+    shared: SharedFolder,
+    ids: list[str],
+    *earlier: Files,
 ) -> Files | str | Lost:
     """A run on whatever machine: the files it ends with, or the sentence that says why there are none."""
     torch.set_num_threads(1)
@@ -191,7 +254,9 @@ def _on_node(
         if checkpoint is not None and experiment.pretrained is not None and not Path(experiment.pretrained).is_absolute():
             place = root / "data" / experiment.pretrained
             _write(place.parent, {place.name: checkpoint})
-        event = run_one(experiment, root / "runs", root / "data", task=lambda: task)
+        there = shared.checkpoint(experiment.id)
+        keep = None if there is None else _Keep(root / "runs" / experiment.id / "checkpoint.pt", there)
+        event = run_one(experiment, root / "runs", root / "data", keep, task=lambda: task)
         if isinstance(event, Lost):
             return event
         assert isinstance(event, Ended)

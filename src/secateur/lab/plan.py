@@ -14,7 +14,7 @@ import torch
 import secateur
 
 from ..core.errors import RecipeError, RunError, SecateurError
-from ..core.files import to_json
+from ..core.files import stamps, to_json
 from ..pipeline import Pipeline
 from ..training import Task
 from .begin import check_steps, make_pruner, recovery_training
@@ -175,6 +175,5 @@ def _remembered(file: Path) -> dict[str, Any] | None:
 
 def _code() -> str:
     """What the answer depends on beside the sweep: this library and torch."""
-    package = Path(secateur.__file__).parent
-    files = [[str(p.relative_to(package)), p.stat().st_mtime_ns, p.stat().st_size] for p in sorted(package.rglob("*.py"))]
+    files = stamps(sorted(Path(secateur.__file__).parent.rglob("*.py")))
     return hashlib.sha256(to_json([files, torch.__version__]).encode()).hexdigest()[:12]

@@ -17,7 +17,7 @@ __all__ = ["rigl"]
     paper="Evci et al., Rigging the Lottery: Making All Tickets Winners, 2020",
     source="arXiv:1911.11134",
     claim="a network that is sparse from start to end matches one pruned from dense, and beats SET's and a static one",
-    results=("dynamic-sparse.json",),
+    results=("dynamic-sparse.json", "dynamic-sparse-conv.json"),
     start="initial",
 )
 def rigl(

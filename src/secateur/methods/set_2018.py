@@ -17,7 +17,7 @@ __all__ = ["set_2018"]
     paper="Mocanu et al., Scalable training of artificial neural networks with adaptive sparse connectivity, 2018",
     source="arXiv:1707.04780",
     claim="sparse layers whose weights move as they train match dense ones, and beat those whose sparse pattern is fixed",
-    results=("dynamic-sparse.json",),
+    results=("dynamic-sparse.json", "dynamic-sparse-conv.json"),
     start="initial",
 )
 def set_2018(

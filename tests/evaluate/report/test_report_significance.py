@@ -92,3 +92,20 @@ def test_with_seeds_enough_the_table_marks_who_wins() -> None:
 def test_different_compressions_are_never_compared() -> None:
     assert compare(runs("a", [0.9, 0.8], 2.0) + runs("b", [0.9, 0.8], 4.0)) == []
     assert compare(runs("dense", [0.9, 0.8]) + runs("b", [0.9, 0.8])) == []
+
+
+def test_a_language_model_is_judged_by_its_loss() -> None:
+    """Less loss is better, whatever the accuracy says; the page speaks of nats."""
+    fields = {"task": "t", "model": "m", "target_compression": 4.0, "kind": "language"}
+    points = [
+        Point(**fields, method=m, seed=s, top1=0.5 + (m == "b") / 10, loss=1.5 + s / 1000 + (m == "b") / 20)
+        for m in "ab" for s in range(8)
+    ]  # fmt: skip
+    (d,) = compare(points)
+    assert (d.metric, d.mean, d.verdict) == ("loss", pytest.approx(-0.05), "better")
+    (tab,) = difference_tabs("id", "m", [d])
+    assert tab.table is not None
+    assert tab.table.caption == "Differences at 4× of the loss of m, nats; less is better"
+    a, b = tab.table.rows
+    assert (a[2].text, b[1].text) == ("▲ −0.050", "▼ +0.050")
+    assert a[2].hint.startswith("better: 8 seeds, 95 % t interval −0.050 to −0.050")

@@ -30,7 +30,8 @@ class Difference:
         a: the method that is judged.
         b: the method it is judged against.
         n: seeds that both have.
-        mean: mean difference of top-1, a fraction.
+        metric: what is compared: ``top1``, a fraction; of language tasks ``loss`` in nats, the logarithm of the perplexity.
+        mean: mean difference of it.
         low: lower end of the 95 % t interval; None from a single pair.
         high: upper end.
         p: two-sided, of the exact sign-flip test; None from a single pair.
@@ -44,6 +45,7 @@ class Difference:
     a: str
     b: str
     n: int
+    metric: str
     mean: float
     low: float | None
     high: float | None
@@ -55,7 +57,7 @@ class Difference:
     def verdict(self) -> str:
         """``"better"``, ``"worse"``, ``"not told apart"``, or ``"too few seeds"`` where no difference could have been shown."""
         if self.p_holm is not None and self.p_holm < LEVEL:
-            return "better" if self.mean > 0 else "worse"
+            return "better" if (self.mean < 0) == (self.metric == "loss") else "worse"
         return "too few seeds" if self.reachable >= LEVEL else "not told apart"
 
 
@@ -70,17 +72,19 @@ def compare(points: Iterable[Point]) -> list[Difference]:
     for task, model in pairs(points):
         mine = [p for p in points if (p.task, p.model) == (task, model) and p.method != DENSE]
         methods = list(dict.fromkeys(p.method for p in sorted(mine, key=lambda p: p.control)))
-        table = {(p.method, p.target_compression, p.seed): p.top1 for p in mine if p.error is None and p.top1 is not None}
+        metric = "loss" if any(p.kind == "language" for p in mine) else "top1"
+        done = {(p.method, p.target_compression, p.seed): getattr(p, metric) for p in mine if p.error is None}
+        table = {place: value for place, value in done.items() if value is not None}
         for target in sorted({p.target_compression for p in mine}):
             by_method: dict[str, dict[int, float]] = {m: {} for m in methods}
-            for (m, t, seed), top1 in table.items():
+            for (m, t, seed), value in table.items():
                 if t == target:
-                    by_method[m][seed] = top1
-            out += _family(task, model, target, by_method)
+                    by_method[m][seed] = value
+            out += _family(task, model, target, metric, by_method)
     return out
 
 
-def _family(task: str, model: str, target: float, by_method: dict[str, dict[int, float]]) -> list[Difference]:
+def _family(task: str, model: str, target: float, metric: str, by_method: dict[str, dict[int, float]]) -> list[Difference]:
     """All pairs of methods at one compression, corrected together."""
     some = []
     for a, b in itertools.combinations((m for m, seeds in by_method.items() if seeds), 2):
@@ -95,8 +99,8 @@ def _family(task: str, model: str, target: float, by_method: dict[str, dict[int,
         low, high = interval(diffs)
         out.append(
             Difference(
-                task=task, model=model, target=target, a=a, b=b, n=len(diffs), mean=math.fsum(diffs) / len(diffs),
-                low=low, high=high, p=p, p_holm=None if p is None else next(corrected),
+                task=task, model=model, target=target, a=a, b=b, n=len(diffs), metric=metric,
+                mean=math.fsum(diffs) / len(diffs), low=low, high=high, p=p, p_holm=None if p is None else next(corrected),
                 reachable=min(1.0, max(tested, 1) * 2.0 ** (1 - len(diffs))),
             )
         )  # fmt: skip

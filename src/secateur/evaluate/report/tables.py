@@ -139,10 +139,11 @@ def cost_table(id: str, caption: str, summaries: Sequence[Summary]) -> Table:
 
 
 def difference_table(id: str, caption: str, some: Sequence[Difference]) -> Table:
-    """A method a row and a column: the row's Top-1 minus the column's, in points, at one compression."""
+    """A method a row and a column: the row's Top-1 minus the column's, in points, or its loss, at one compression."""
     methods = list(dict.fromkeys(m for d in some for m in (d.a, d.b)))
     by_pair = {(d.a, d.b): (d, 1) for d in some} | {(d.b, d.a): (d, -1) for d in some}
-    columns = (("Row minus column", "Points of Top-1", False), *((w.title(m), "", True) for m in methods))
+    unit = "Nats of loss" if any(d.metric == "loss" for d in some) else "Points of Top-1"
+    columns = (("Row minus column", unit, False), *((w.title(m), "", True) for m in methods))
     same = Cell("·", None, "self")
     rows = [
         [Cell(w.title(a), a, "name"), *(_difference(*by_pair[a, b]) if (a, b) in by_pair else same for b in methods)]
@@ -156,12 +157,13 @@ def _difference(d: Difference, sign: int) -> Cell:
     verdict = d.verdict
     if sign < 0 and verdict in ("better", "worse"):
         verdict = {"better": "worse", "worse": "better"}[verdict]
+    shown = w.nats if d.metric == "loss" else w.change
     clear = low is not None and high is not None and not low <= 0 <= high
     mark = {"better": "▲ ", "worse": "▼ "}.get(verdict, "") or ("° " if clear else "")
-    interval = "" if low is None or high is None else f", 95 % t interval {w.change(low)} to {w.change(high)}"
+    interval = "" if low is None or high is None else f", 95 % t interval {shown(low)} to {shown(high)}"
     hint = f"{verdict}: {w.count(d.n, 'seed')}{interval}, exact p {w.p_value(d.p)}, after Holm {w.p_value(d.p_holm)}"
     kind = verdict if verdict in ("better", "worse") else "clear" if clear else "even"
-    return Cell(mark + w.change(sign * d.mean), sign * d.mean, kind, hint=hint)
+    return Cell(mark + shown(sign * d.mean), sign * d.mean, kind, hint=hint)
 
 
 def point_table(id: str, caption: str, points: Sequence[Point]) -> Table:

@@ -33,7 +33,8 @@ def difference_tabs(id: str, model: str, tests: Sequence[Difference]) -> list[Ta
         methods = list(dict.fromkeys(m for d in some for m in (d.a, d.b)))[:MAX_METHODS]
         shown = [d for d in some if d.a in methods and d.b in methods]
         key = f"{id}-differences-{w.slug(f'{target:.4g}')}"
-        table = difference_table(f"{key}-table", f"Differences of Top-1 of {model} at {target:.3g}×, points", shown)
+        what = "Top-1 of {}, points" if some[0].metric == "top1" else "the loss of {}, nats; less is better"
+        table = difference_table(f"{key}-table", f"Differences at {target:.3g}× of {what.format(model)}", shown)
         out.append(Tab(key, f"{target:.3g}×", _told(some), table=table))
     return out
 

@@ -62,8 +62,22 @@ def change(value: float | None) -> str:
     """
     if value is None:
         return MISSING
-    points = round(100 * value, 2)
-    return f"{'+' if points > 0 else '−' if points < 0 else ''}{abs(points):.2f}"
+    return _signed(100 * value, 2)
+
+
+def _signed(value: float, digits: int) -> str:
+    shown = round(value, digits)
+    return f"{'+' if shown > 0 else '−' if shown < 0 else ''}{abs(shown):.{digits}f}"
+
+
+def nats(value: float | None) -> str:
+    """A difference of losses, signed.
+
+    Example:
+        >>> nats(-0.0421), nats(0.0), nats(None)
+        ('−0.042', '0.000', '–')
+    """
+    return MISSING if value is None else _signed(value, 3)
 
 
 def times(value: float | None) -> str:
