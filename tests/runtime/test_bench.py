@@ -55,4 +55,4 @@ def test_command(mode, head):
 def test_what_is_not_there(words):
     done = CliRunner().invoke(app, ["bench", "ops", *words])
     assert isinstance(done.exception, RecipeError)
-    assert "OP is one of attention, gemv" in str(done.exception)
+    assert "OP is one of attention, depthwise, gemv" in str(done.exception)

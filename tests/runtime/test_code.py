@@ -12,6 +12,7 @@ from secateur.runtime import cache
 from secateur.runtime.ir import Function
 from secateur.runtime.jit import addresses, assembly, object_code
 from secateur.runtime.kernels.attention.cpu import module as attention
+from secateur.runtime.kernels.depthwise.cpu import module as depthwise
 from secateur.runtime.kernels.gemv.cpu import module as gemv
 from secateur.runtime.kernels.layer_norm.cpu import module as layer_norm
 from secateur.runtime.kernels.mean.cpu import module as mean
@@ -26,7 +27,15 @@ from secateur.runtime.kernels.spmm.cpu import module as spmm
 from secateur.runtime.target import TARGETS, host
 
 SHAPES = {
-    "avx2": [Shape(1, 1, 12), Shape(2, 1, 6), Shape(4, 1, 3), Shape(1, 4, 3), Shape(1, 6, 2)],
+    "avx2": [
+        Shape(1, 1, 12),
+        Shape(2, 1, 6),
+        Shape(4, 1, 3),
+        Shape(1, 4, 3),
+        Shape(1, 6, 2),
+        Shape(2, 1, 6, 4),
+        Shape(1, 4, 3, 4),
+    ],
     "avx512": [Shape(1, 1, 12), Shape(2, 1, 12), Shape(4, 1, 6), Shape(1, 6, 4), Shape(1, 8, 3)],
     "neon": [Shape(1, 1, 24), Shape(2, 1, 12), Shape(1, 6, 4), Shape(1, 8, 3)],
 }
@@ -39,7 +48,7 @@ def test_layers_keep_their_sums_in_registers(name):
         assert shape.fits(target)
         code = assembly(spmm(target, shape), target)
         inner = _inner_loop(code, "fmla" if name == "neon" else "vfmadd")
-        assert sum("fmla" in line or "vfmadd" in line for line in inner) == shape.sums, shape
+        assert sum("fmla" in line or "vfmadd" in line for line in inner) == shape.sums * shape.columns, shape
         assert not any("rsp" in line or "[sp" in line for line in inner), shape
 
 
@@ -55,7 +64,10 @@ def _inner_loop(code: str, multiply: str) -> list[str]:
 @pytest.mark.parametrize("name", sorted(TARGETS))
 def test_all_other_kernels_are_valid_code(name):
     target = TARGETS[name]
-    texts = [run(target), gemv(target), mean(target, 3), layer_norm(target, 4), attention(target, 2)]
+    texts = [run(target), gemv(target), mean(target, 3), layer_norm(target, 4)]
+    texts += [attention(target, 2, m, c) for m in (False, True) for c in (False, True)]
+    texts += [depthwise(target, 5, ((0, -1), (0, 0), (1, 1)), k) for k in ("", "silu")]
+    texts += [repack(target, 1, False, True)]
     texts += [repack(target, s, b) for s, b in ((0, False), (1, False), (2, False), (2, True))]
     texts += [m(target, *a) for k in ("max", "avg") for m, a in ((pool, (3, k)), (strided, (k, 2)), (strided, (k, 1)))]
     texts += [pointwise(target, 2, k) for k in ("add", "clamp", *FUNCTIONS)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 
 import pytest
@@ -12,14 +13,7 @@ from torch import nn
 
 pytest.importorskip("llvmlite")
 
-from sparse_cases import error, kernels, sparse_, torch_ops
-
-from secateur.runtime.choose import candidates
-from secateur.runtime.kernels.spmm.steps import spmm
-from secateur.runtime.plan import lay_out
-from secateur.runtime.pool import execute
-from secateur.runtime.segments import Segment
-from secateur.runtime.workspace import Workspace
+from sparse_cases import error, every_way, kernels, sparse_, torch_ops
 
 CLOSE = 3e-6
 
@@ -108,28 +102,12 @@ def test_every_candidate_gives_the_same(sparsity):
     torch.manual_seed(0)
     net = nn.Sequential(sparse_(nn.Conv2d(40, 50, 3, padding=1), sparsity), nn.ReLU6())
     x = torch.randn(1, 40, 15, 15)
-    fast = kernels(net, x)
-    part = fast._parts[0]
-    assert isinstance(part, Segment)
-    plan = fast.plan(0, part, 1, 1)
-    op = next(o for o in plan.layout.ops if o.kind == "conv")
     with torch.inference_mode():
-        expected = net.double()(x.double())
-    ways = [*candidates(plan.layout, op, 1), *candidates(plan.layout, op, 4)]
+        expected = copy.deepcopy(net).double()(x.double())
+    ways = every_way(net, x)
     assert len(ways) >= 4
-    for way in ways:
-        build = lambda layout, o: spmm(layout, o, way) if o.kind == "conv" else _other(layout, o)  # noqa: B023, E731
-        other = lay_out(part, fast.graph.forms, 1, fast.target, build)
-        workspace, y = Workspace(other.layout, 1), torch.full((1, 50, 15, 15), math.nan)
-        workspace.outside([x.data_ptr(), y.data_ptr()])
-        execute(other, workspace.address, workspace.stride, 1, 1)
+    for way, y in ways.items():
         assert float((y - expected).abs().max() / expected.abs().max()) < CLOSE, str(way)
-
-
-def _other(layout, op):
-    from secateur.runtime.choose import build
-
-    return build(layout, op, None)
 
 
 def test_what_is_not_a_number_goes_through():

@@ -13,6 +13,7 @@ from ..core.errors import ModelError
 from .compile import compile
 from .kernels.attention import bench as attention
 from .kernels.common import Case
+from .kernels.depthwise import bench as depthwise
 from .kernels.gemv import bench as gemv
 from .kernels.layer_norm import bench as layer_norm
 from .kernels.mean import bench as mean
@@ -26,6 +27,7 @@ __all__ = ["CASES", "error", "milliseconds", "support"]
 
 CASES: dict[str, dict[str, Case]] = {
     "attention": attention.CASES,
+    "depthwise": depthwise.CASES,
     "gemv": gemv.CASES,
     "layer_norm": layer_norm.CASES,
     "mean": mean.CASES,

@@ -9,21 +9,23 @@ from numpy.typing import NDArray
 
 from .graph import Op
 from .kernels.attention.steps import attention
+from .kernels.depthwise.steps import depthwise, is_depthwise
 from .kernels.gemv.steps import gemv
 from .kernels.layer_norm.steps import layer_norm
 from .kernels.mean.steps import mean
 from .kernels.pointwise.steps import concat, pointwise
 from .kernels.pool.steps import pool
-from .kernels.repack.steps import bring, phases, take
+from .kernels.repack.steps import bring, pad, phases, take
 from .kernels.spmm.cpu import Shape
-from .kernels.spmm.steps import Choice, matrix, spmm
+from .kernels.spmm.steps import Choice, matrix, offsets_of, spmm
 from .plan import Layout, Step
 
-__all__ = ["build", "candidates", "layer"]
+__all__ = ["build", "candidates", "layer", "possible"]
 
 _KERNELS: dict[str, Callable[[Layout, Op], list[Step]]] = {
     "import": bring,
     "export": take,
+    "pad": pad,
     "phases": phases,
     "max_pool": pool,
     "avg_pool": pool,
@@ -38,6 +40,7 @@ _KERNELS: dict[str, Callable[[Layout, Op], list[Step]]] = {
 _DENSE_BELOW, _SPARSE_ABOVE = 0.3, 0.85  # outside these no measurement has gone the other way
 _NEAR = 192 << 10  # bytes of weights that stay in a core's own cache beside the pixels
 _BLOCK = 0.95  # share of a block's weights that must be there
+_WIDTHS = (9, 8, 4, 3, 2)  # columns of a block worked on together; of wider blocks a part
 
 
 def build(layout: Layout, op: Op, pick: tuple[Choice, str] | None, threads: int = 1) -> list[Step]:
@@ -46,17 +49,25 @@ def build(layout: Layout, op: Op, pick: tuple[Choice, str] | None, threads: int 
     Args:
         layout: where its values lie.
         op: what to do.
-        pick: a choice already made, with its reason.
+        pick: a choice already made, with its reason; one that this layer cannot have is passed over.
         threads: that will share the work.
     """
     if op.kind != "conv":
         return _KERNELS[op.kind](layout, op)
-    choice, why = pick or (candidates(layout, op, threads)[0], "by rule")
-    return layer(layout, op, choice, why)
+    if pick is None or not possible(layout, op, pick[0], threads):
+        pick = candidates(layout, op, threads)[0], "by rule"
+    return layer(layout, op, *pick)
+
+
+def possible(layout: Layout, op: Op, choice: Choice, threads: int) -> bool:
+    """Whether a choice is one of this layer's: what comes from a file is no more than a hint."""
+    return choice in candidates(layout, op, threads, every=True)
 
 
 def layer(layout: Layout, op: Op, choice: Choice, why: str = "") -> list[Step]:
     """The steps of a layer with weights, as chosen."""
+    if choice.dense and is_depthwise(op):
+        return depthwise(layout, op, why)
     if choice.dense and layout.target.width == 1:
         return gemv(layout, op, why)
     return spmm(layout, op, choice, why)
@@ -81,21 +92,25 @@ def _sparse(layout: Layout, op: Op, weight: NDArray[np.float32]) -> list[Choice]
     target, space = layout.target, layout.places[op.name].space
     height = _height(weight, op.settings["groups"])
     heights = [h for h in (8, 4, 2, 1) if height % h == 0 and h * 4 > height]  # a block may be cut in two
-    able = [
-        s
-        for t in _parts(space.vectors)
-        for h in heights
-        for r in ((1, 2, 3, 4, 6, 8) if h == 1 else (1, 2))
-        if (s := Shape(r, h, t)).fits(target)
-    ]
-    shapes = [s for s in able if s.sums >= 6] or able
-    shapes.sort(key=lambda s: (s.height == 1 < height, abs(s.sums - (target.registers - 4)), s.rows))
-    return [Choice(s, n) for s in shapes[:3] for n in _column_blocks(op, space.tile)]
+    width = _width(weight, offsets_of(layout, op)[0], height)
+    found = []
+    for c in dict.fromkeys((width, 1)):
+        able = [
+            s
+            for t in _parts(space.vectors)
+            for h in heights
+            for r in ((1, 2, 3, 4, 6, 8) if h == 1 else (1, 2))
+            if (s := Shape(r, h, t, c)).fits(target)
+        ]
+        shapes = [s for s in able if s.sums >= 6] or able
+        shapes.sort(key=lambda s: (s.height == 1 < height, abs(s.sums - (target.registers - 4)), s.rows))
+        found += [Choice(s, n) for s in shapes[: 3 if width == 1 else 2] for n in _column_blocks(op, space.tile)]
+    return found
 
 
 def _dense(layout: Layout, op: Op, weight: NDArray[np.float32]) -> list[Choice]:
     target, space = layout.target, layout.places[op.name].space
-    if target.width == 1:
+    if target.width == 1 or is_depthwise(op):
         return [Choice(Shape(1, 1, 1), dense=True)]
     each = len(weight) // op.settings["groups"]
     shapes = [
@@ -104,10 +119,15 @@ def _dense(layout: Layout, op: Op, weight: NDArray[np.float32]) -> list[Choice]:
         for b in (12, 8, 6, 4, 3, 2)
         if (s := Shape(1, b, t)).fits(target) and (op.settings["groups"] == 1 or each % b == 0) and b <= each
     ]
-    shapes.sort(key=lambda s: -min(s.sums, 12 * target.registers // 16) / (s.height + s.vectors))
+    shapes.sort(key=_cost)
     # All tiles of some rows before the next rows: weights come from memory once, and what tiles read stays in cache.
     chunks = max(1, min(len(weight) // 16, -(-weight.nbytes // _NEAR)))
-    return [Choice(s, n, chunks, True, chunks > 1) for s in shapes[:2] for n in _column_blocks(op, space.tile)]
+    return [Choice(s, n, chunks, True, chunks > 1) for s in shapes[:3] for n in _column_blocks(op, space.tile)]
+
+
+def _cost(shape: Shape) -> float:
+    """Half cycles of a dense step for each product: products, loads or the wait for a sum; and weights on their way here."""
+    return max(8, shape.sums, shape.height + shape.vectors + 1) / shape.sums + 0.35 / shape.vectors
 
 
 def _height(weight: NDArray[np.float32], groups: int) -> int:
@@ -119,6 +139,20 @@ def _height(weight: NDArray[np.float32], groups: int) -> int:
             blocks = alive.reshape(len(weight) // b, b, -1).any(1).sum()
             if total >= _BLOCK * b * blocks and total < weight.size:
                 return b
+    return 1
+
+
+def _width(weight: NDArray[np.float32], offsets: NDArray[np.int64], height: int) -> int:
+    """The largest C for which the weights come in B×C blocks whose inputs always lie alike."""
+    alive = (weight != 0).reshape(len(weight) // height, height, -1).any(1)
+    total = int(alive.sum())
+    for c in _WIDTHS:
+        if alive.shape[1] % c or not total or alive.all():
+            continue
+        apart = offsets.reshape(-1, c) - offsets[::c, None]
+        blocks = alive.reshape(len(alive), -1, c).any(2).sum()
+        if (apart == apart[0]).all() and total >= _BLOCK * c * blocks:
+            return c
     return 1
 
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import copy
+import os
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
+from ..codec.read import load
 from ..core.errors import ModelError
 from ..graph.trace import ExampleInputs, call, plain_inputs, split_inputs, unwrap
 from .compiled import Compiled
 from .fuse import fuse
+from .kept import read_picks
 from .read import read
 
 __all__ = ["TOLERANCE", "compile"]
@@ -26,6 +30,7 @@ def compile(
     threads: int | None = None,
     seconds: float = 10.0,
     vectors: str | None = None,
+    file: str | os.PathLike[str] | None = None,
 ) -> Compiled:
     """Compile a model for this CPU, so that weights that are zero cost no time.
 
@@ -42,9 +47,13 @@ def compile(
         threads: that share one call; by default torch's present number. Can be set on the result, too.
         seconds: budget for trying kernels; layers that it does not reach get the likeliest. What was found is kept on disk.
         vectors: ``"avx512"``, ``"avx2"`` or ``"neon"``; by default the widest that this CPU has.
+        file: one that ``save`` or ``compress`` wrote of this class: its weights are taken instead of the model's own, which stay.
+            If it was written with ``metadata={"kernels": compiled}``, its choices of kernels are, too, without trials: with
+            the same vectors, batch and threads the result is that compiled model's, bit for bit.
 
     Raises:
         ModelError: the model cannot be exported, is not on the CPU, or its compiled outputs differ.
+        FormatError: the file is corrupt, or of another model.
 
     Example:
         >>> net = nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
@@ -55,8 +64,12 @@ def compile(
     model = unwrap(model)
     example_inputs = plain_inputs(example_inputs)
     _on_cpu(model)
+    if file is not None:
+        model = load(file, copy.deepcopy(model))
     graph = fuse(read(model, example_inputs))
     fast = Compiled(graph, torch.get_num_threads() if threads is None else threads, vectors, {})
+    if file is not None:
+        fast.picks = read_picks(file, fast.target.name if fast.target else None)
     args, kwargs = split_inputs(example_inputs)
     expected = _eager(model, example_inputs)
     fast.tune(seconds, args, kwargs)

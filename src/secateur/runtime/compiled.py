@@ -12,7 +12,7 @@ from torch.utils import _pytree as pytree
 from ..core.errors import DependencyError, ModelError
 from .choose import build
 from .graph import Graph, Op, Ref, function_of
-from .kernels.spmm.steps import Choice
+from .kept import Picks, plain
 from .plan import Plan, lay_out
 from .pool import execute
 from .reference import run_segment
@@ -23,8 +23,6 @@ from .tune import timed, tune
 from .workspace import Workspace
 
 __all__ = ["Compiled"]
-
-Picks = dict[tuple[str, int, int], tuple[Choice, str]]
 
 
 class Compiled:
@@ -94,11 +92,7 @@ class Compiled:
         values: dict[str, Any] = dict(self.graph.constants)
         batch = 1
         for name, shape, x in zip(self.graph.inputs, self.graph.shapes, leaves, strict=True):
-            if (
-                not isinstance(x, Tensor)
-                or len(x.shape) != len(shape)
-                or any(s not in (-1, n) for s, n in zip(shape, x.shape, strict=True))
-            ):
+            if not isinstance(x, Tensor) or not _fits(x.shape, shape):
                 given = tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__
                 wanted = tuple("any" if s < 0 else s for s in shape)
                 raise ModelError(f"{name} must be a tensor of shape {wanted}, as compiled; got {given}")
@@ -135,8 +129,10 @@ class Compiled:
         end = time.perf_counter() + seconds
         for i, part in self.segments():
             plan = self.plan(i, part, batch, self._threads)
-            found = tune(plan, self._threads, end - time.perf_counter())
-            self.picks.update({(n, batch if part.matrix else 1, self._threads): p for n, p in found.items()})
+            key = (batch if part.matrix else 1, self._threads)
+            given = {n: p for (n, *of), p in self.picks.items() if tuple(of) == key}
+            found = tune(plan, self._threads, end - time.perf_counter(), given)
+            self.picks.update({(n, *key): p for n, p in found.items()})
         self._plans.clear()
         self._free.clear()
 
@@ -183,6 +179,16 @@ class Compiled:
         self.report = Report(tuple(layers), self._threads, vectors, error, nbytes, nonzeros)
         return self.report
 
+    def to_dict(self) -> dict[str, Any]:
+        """The choices that were made, for ``compress(model, path, metadata={"kernels": fast})``; no weights.
+
+        Example:
+            >>> from secateur import compile
+            >>> list(compile(torch.nn.Linear(4, 2), torch.randn(1, 4), seconds=0).to_dict())
+            ['version', 'vectors', 'choices']
+        """
+        return plain(self.picks, self.target.name if self.target else None)
+
     def __repr__(self) -> str:
         return str(self.report) if self.report else f"Compiled({len(self.graph.ops)} operations)"
 
@@ -199,6 +205,13 @@ class Compiled:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._prepare()
+
+
+def _fits(found: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
+    if len(found) != len(wanted):
+        return False
+    usual = found[1:] == wanted[1:] and wanted[:1] in ((-1,), found[:1])
+    return usual or all(s in (-1, n) for s, n in zip(wanted, found, strict=True))
 
 
 def _plain(x: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Operations merged: batch norms into weights, additions and clamps into the layers before them."""
+"""Operations merged: batch norms into weights; frames, additions, activations and clamps into the layers before them."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from .graph import Graph, Op
 __all__ = ["UNBOUNDED", "fuse"]
 
 UNBOUNDED = (-math.inf, math.inf)
+_PLAIN = {"range": UNBOUNDED, "function": "", "parameter": 0.0}
 
 
 def fuse(graph: Graph) -> Graph:
@@ -20,10 +21,10 @@ def fuse(graph: Graph) -> Graph:
 
     ``y = γ·(W·x + b − μ)/√(σ² + ε) + β`` is one layer with ``W' = γ/√(σ² + ε)·W`` and ``b' = β + (b − μ)·γ/√(σ² + ε)``.
     """
-    graph = dc.replace(graph, ops=[_with_defaults(op) for op in graph.ops])
-    for rule in (_scale, _residual, _clamp):
-        graph = _everywhere(graph, rule)
+    graph = _everywhere(dc.replace(graph, ops=[_with_defaults(op) for op in graph.ops]), _scale)
     graph.ops = [_own_layer(op) if op.kind == "scale" else op for op in graph.ops]
+    for rule in (_frame, _residual, _clamp, _activation):
+        graph = _everywhere(graph, rule)
     return _alive(graph)
 
 
@@ -31,7 +32,7 @@ def _with_defaults(op: Op) -> Op:
     if op.kind != "conv":
         return op
     zeros = torch.zeros(len(op.tensors["weight"]))
-    return dc.replace(op, settings={"range": UNBOUNDED, **op.settings}, tensors={"bias": zeros, **op.tensors})
+    return dc.replace(op, settings={**_PLAIN, **op.settings}, tensors={"bias": zeros, **op.tensors})
 
 
 def _everywhere(graph: Graph, rule: Callable[[Op, list[Op]], tuple[Op, Op] | None]) -> Graph:
@@ -59,6 +60,17 @@ def _scale(op: Op, makers: list[Op]) -> tuple[Op, Op] | None:
     return conv, dc.replace(conv, name=op.name, tensors={"weight": weight.float(), "bias": bias.float()})
 
 
+def _frame(op: Op, makers: list[Op]) -> tuple[Op, Op] | None:
+    """Zeros around an image that only a convolution reads are padding of its own."""
+    if op.kind != "conv" or not makers or makers[0].kind != "pad" or makers[0].settings["value"] != 0:
+        return None
+    pad, s = makers[0], op.settings
+    above, below, left, right = pad.settings["pads"]
+    (t, l), (b, r) = s["padding"], s.get("after", s["padding"])  # noqa: E741
+    settings = {**s, "padding": (t + above, l + left), "after": (b + below, r + right)}
+    return pad, dc.replace(op, inputs=pad.inputs, settings=settings)
+
+
 def _residual(op: Op, makers: list[Op]) -> tuple[Op, Op] | None:
     """The sum of a layer's output and something else starts from that something."""
     if op.kind != "add" or op.inputs[0] == op.inputs[1]:
@@ -77,9 +89,16 @@ def _clamp(op: Op, makers: list[Op]) -> tuple[Op, Op] | None:
     return maker, dc.replace(maker, name=op.name, settings={**maker.settings, "range": op.settings["range"]})
 
 
+def _activation(op: Op, makers: list[Op]) -> tuple[Op, Op] | None:
+    """A layer's sums go through the function, and through the clamp after it, before others read them."""
+    if op.kind != "activation" or not makers or makers[0].kind != "conv" or makers[0].settings["range"] != UNBOUNDED:
+        return None
+    return makers[0], dc.replace(makers[0], name=op.name, settings={**makers[0].settings, **op.settings})
+
+
 def _own_layer(op: Op) -> Op:
     """A batch norm that follows no layer: one weight a channel."""
-    settings = {"stride": (1, 1), "padding": (0, 0), "dilation": (1, 1), "groups": len(op.tensors["scale"]), "range": UNBOUNDED}
+    settings = {"stride": (1, 1), "padding": (0, 0), "dilation": (1, 1), "groups": len(op.tensors["scale"]), **_PLAIN}
     tensors = {"weight": op.tensors["scale"].float()[:, None, None, None], "bias": op.tensors["shift"].float()}
     return dc.replace(op, kind="conv", settings=settings, tensors=tensors)
 

@@ -78,11 +78,12 @@ def _conv(reader: _Reader, node: fx.Node, given: list[Any]) -> _Found:
     if form is None or reader.form(x) is None or tensors is None:
         return "its input is no batch of float32 images, or forward computes its weight"
     kernel = tuple(tensors["weight"].shape[2:])
+    after = padding
     if isinstance(padding, str):
-        if padding == "same" and any(d * (k - 1) % 2 for d, k in zip(_pair(dilation), kernel, strict=True)):
-            return "it pads by different amounts on two sides"
-        padding = [d * (k - 1) // 2 if padding == "same" else 0 for d, k in zip(_pair(dilation), kernel, strict=True)]
-    settings = {"stride": _pair(stride), "padding": _pair(padding), "dilation": _pair(dilation), "groups": groups}
+        both = [d * (k - 1) if padding == "same" else 0 for d, k in zip(_pair(dilation), kernel, strict=True)]
+        padding, after = [n // 2 for n in both], [n - n // 2 for n in both]
+    settings = {"stride": _pair(stride), "padding": _pair(padding), "after": _pair(after), "dilation": _pair(dilation)}
+    settings["groups"] = groups
     return Op("conv", node.name, (reader.name(x),), form, settings, tensors, _label(reader, weight))
 
 
@@ -123,13 +124,17 @@ def _clamp(reader: _Reader, node: fx.Node, given: list[Any]) -> _Found:
     return Op("clamp", node.name, (reader.name(given[0]),), form, {"range": (float(low), float(high))}, label=node.name)
 
 
-@_rule("gelu", "silu", "sigmoid", "tanh", "hardswish", "hardsigmoid")
+@_rule("gelu", "silu", "sigmoid", "tanh", "hardswish", "hardsigmoid", "mish", "leaky_relu", "elu")
 def _activation(reader: _Reader, node: fx.Node, given: list[Any]) -> _Found:
     form, name = reader.form(node), str(node.target._opname).rstrip("_")  # type: ignore[union-attr]
     if form is None:
         return "its input is no batch of float32 images or vectors"
     name = "gelu_tanh" if name == "gelu" and given[1] == "tanh" else name
-    return Op("activation", node.name, (reader.name(given[0]),), form, {"function": name, "range": _UNBOUNDED}, label=node.name)
+    if name == "elu" and (given[2] != 1 or given[3] != 1):
+        return "its two sides are scaled"
+    parameter = float(given[1]) if name in ("leaky_relu", "elu") else 0.0
+    settings = {"function": name, "parameter": parameter, "range": _UNBOUNDED}
+    return Op("activation", node.name, (reader.name(given[0]),), form, settings, label=node.name)
 
 
 @_rule("layer_norm")
@@ -162,6 +167,20 @@ def _same(reader: _Reader, node: fx.Node, given: list[Any]) -> _Found:
 
 
 # ---------------------------------------------------------------- over pixels
+
+
+@_rule("pad", "constant_pad_nd")
+def _pad(reader: _Reader, node: fx.Node, given: list[Any]) -> _Found:
+    form, source = reader.form(node), reader.form(given[0])
+    constant = node.target._opname != "pad" or given[2] == "constant"  # type: ignore[union-attr]
+    value = given[-1] or 0.0
+    if form is None or source is None or form.kind != "image" or len(given[1]) > 4 or not constant:
+        return "it does not frame images with one value"
+    left, right, above, below = [*given[1], 0, 0][:4]
+    if min(given[1]) < 0 or not isinstance(value, int | float):
+        return "it cuts something off"
+    settings = {"pads": (above, below, left, right), "value": float(value)}
+    return Op("pad", node.name, (reader.name(given[0]),), form, settings, label=node.name)
 
 
 @_rule("max_pool2d", "avg_pool2d")

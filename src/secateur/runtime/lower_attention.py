@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, fx
 
-from .graph import Op
+from .graph import Form, Op, Ref, name_of
+from .kernels.attention.reference import additive
 
 if TYPE_CHECKING:
     from .read import _Reader
@@ -32,10 +33,54 @@ def joined_heads(reader: _Reader, node: fx.Node) -> Op | None:
     sources = [_split(reader, x) for x in (q, k, v)]
     heads, depth = q.meta["val"].shape[1], q.meta["val"].shape[3]
     same = all(s is not None and reader.form(s) == form for s in sources)
-    if not same or dropout or causal or gqa or depth % 4 or form.width > _MOST_KEYS or not _open(reader, mask):
+    if not same or dropout or gqa or depth % 4 or form.width > _MOST_KEYS:
         return None
-    settings = {"heads": heads, "scale": scale if scale is not None else 1 / math.sqrt(depth)}
-    return Op("attention", node.name, tuple(reader.name(s) for s in sources if s), form, settings, label=product.name)
+    settings = {"heads": heads, "scale": scale if scale is not None else 1 / math.sqrt(depth), "causal": causal}
+    inputs = tuple(reader.name(s) for s in sources if s)
+    tensors: dict[str, Tensor] = {}
+    if mask is not None:
+        try:
+            tensors, settings["causal"] = _known_mask(_constant(reader, mask, {}), heads, form.width)
+        except _DependsOnInput:
+            added = _computed_mask(reader, mask, heads, form.width)
+            if added is None:
+                return None
+            inputs += (added,)
+    return Op("attention", node.name, inputs, form, settings, tensors, product.name)
+
+
+def _known_mask(mask: Tensor, heads: int, tokens: int) -> tuple[dict[str, Tensor], bool]:
+    """A mask that depends on no input: nothing where it hides nothing; whether it is no more than causal; else itself."""
+    if mask.dim() == 4 and len(mask) > 1:  # one for each example
+        raise _DependsOnInput
+    shared = 1 if mask.dim() < 3 or mask.shape[-3] == 1 else heads
+    added = additive(mask, torch.zeros(1), tokens, tokens, shared)[0]
+    if not added.any():
+        return {}, False
+    hidden = torch.full((tokens, tokens), -math.inf).tril(-1)  # [keys, queries]: of a key, the queries before it
+    seen = torch.where(added <= torch.finfo(torch.float32).min, -math.inf, added)
+    if torch.equal(seen, hidden.expand_as(seen)):
+        return {}, True
+    return {"mask": added}, False
+
+
+def _computed_mask(reader: _Reader, mask: fx.Node, heads: int, tokens: int) -> str | None:
+    """The name of a mask as numbers to add, ``[batch, heads or 1, keys, queries]``; made once for all layers that share it."""
+    value = mask.meta["val"]
+    if value.dtype not in (torch.bool, torch.float32) or any(x is not None and not isinstance(x, int) for x in value.shape[1:]):
+        return None
+    shared = 1 if value.dim() < 3 or value.shape[-3] == 1 else heads
+    source = reader.name(mask)
+    name = f"{source}/added/{shared}"
+    if name not in reader.forms:
+        args = [Ref(source), Ref(reader.first), tokens, tokens, shared]
+        settings = {"target": name_of(additive), "args": args, "kwargs": {}}
+        form = Form("image", shared, tokens, tokens)
+        reader.ops.append(
+            Op("torch", name, (source, reader.first), form, settings, label=name, why="a mask is turned round for the kernel")
+        )
+        reader.forms[name] = form
+    return name
 
 
 def _arguments(node: fx.Node) -> list[Any]:
@@ -65,17 +110,6 @@ def _split(reader: _Reader, node: Any) -> fx.Node | None:
         return None
     source = view.args[0]
     return source if reader.form(source) is not None else None
-
-
-def _open(reader: _Reader, mask: Any) -> bool:
-    """Whether a mask, where there is one, depends on no input and lets every query see every key."""
-    if mask is None:
-        return True
-    try:
-        value = _constant(reader, mask, {})
-    except _DependsOnInput:
-        return False
-    return bool(value.all()) if value.dtype == torch.bool else bool((value == 0).all())
 
 
 class _DependsOnInput(Exception):

@@ -20,8 +20,8 @@ from .target import Target
 
 __all__ = ["Layout", "Plan", "Step", "lay_out"]
 
-_PLANES = {"phases", "export", "max_pool", "avg_pool", "concat"}  # take their first input in planes
-_TO_PLANES = {"import", "phases", "concat"}  # give planes
+_PLANES = {"phases", "pad", "export", "max_pool", "avg_pool", "concat"}  # take their first input in planes
+_TO_PLANES = {"import", "phases", "pad", "concat"}  # give planes
 
 
 @dataclass
@@ -96,9 +96,9 @@ class Layout:
         needs = {n: Need() for n in self._forms}
         reach = 0
         for op in self.ops:
-            if op.kind in ("phases", "export", "mean", "import"):
+            if op.kind in ("phases", "pad", "export", "mean", "import"):
                 continue
-            for name in () if op.settings.get("strided") else op.inputs:
+            for name in () if op.settings.get("strided") else op.inputs[:3] if op.kind == "attention" else op.inputs:
                 joined = groups[name] | groups[op.name]
                 for n in joined:
                     groups[n] = joined
@@ -165,11 +165,18 @@ class Plan:
         layout: of its values.
         steps: in order.
         table: address, job and tasks of every step, as the run loop reads them.
+        address: of the table.
+        run: the loop over the steps, once it is known: looking it up takes as long as a small layer.
     """
 
     layout: Layout
     steps: list[Step]
     table: NDArray[np.int64]
+    address: int = field(init=False)
+    run: Any = None
+
+    def __post_init__(self) -> None:
+        self.address = self.table.ctypes.data  # asked for once: numpy takes its time
 
 
 def lay_out(

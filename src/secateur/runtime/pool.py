@@ -105,7 +105,7 @@ def execute(plan: Plan, workspace: int, stride: int, examples: int, threads: int
         threads: at most; one when others hold the helpers.
     """
     target = plan.layout.cpu
-    table, count = plan.table.ctypes.data, len(plan.table)
+    table, count = plan.address, len(plan.steps)
     if threads > 1:
         with _making:
             helpers = _helpers.setdefault(target, _Helpers(target))
@@ -116,7 +116,9 @@ def execute(plan: Plan, workspace: int, stride: int, examples: int, threads: int
             finally:
                 helpers.busy.release()
             return
-    _functions(target)[0](table, count, workspace, 0, examples)
+    if plan.run is None:
+        plan.run = _functions(target)[0]
+    plan.run(table, count, workspace, 0, examples)
 
 
 def run_one(step: Step, workspace: Workspace) -> None:

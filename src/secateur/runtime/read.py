@@ -39,17 +39,18 @@ class _Reader:
         self.parameters = names
         self.now: dict[str, str] = {}  # what a name means after something was written into it
         self.nodes = {n.name: n for n in program.graph.nodes}
-        self.batch = self._batch(signature.user_inputs)
+        self.first, self.batch = self._batch(signature.user_inputs)
         self.ops: list[Op] = []
         self.forms: dict[str, Form] = {}
         self.fixed: dict[str, Any] = dict(self.tensors)  # what depends on no input
         self.graph = self._read(signature)
 
-    def _batch(self, inputs: Any) -> Any:
+    def _batch(self, inputs: Any) -> tuple[str, Any]:
+        """The first input with a batch, and its size."""
         for name in inputs:
             value = self.nodes[name].meta.get("val") if isinstance(name, str) and name in self.nodes else None
             if isinstance(value, Tensor) and value.dim():
-                return value.shape[0]
+                return name, value.shape[0]
         raise ModelError("the model takes no tensor with a batch dimension; compile needs one")
 
     def _read(self, signature: Any) -> Graph:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .graph import Graph, Op
+from .graph import Graph, Op, function_of
 
 __all__ = ["Segment", "segments"]
 
@@ -35,7 +35,9 @@ def segments(graph: Graph) -> list[Segment | Op]:
     """The graph as segments and torch operations, in an order in which they can run."""
     runs: list[list[Op] | Op] = []
     for op in graph.ops:
-        if op.kind == "torch":
+        if op.kind == "torch" and runs and isinstance(runs[-1], list) and _early(op, runs[-1]):
+            runs.insert(len(runs) - 1, op)  # so that the kernels before and after it run as one
+        elif op.kind == "torch":
             runs.append(op)
         elif runs and isinstance(runs[-1], list) and _matrix(runs[-1][-1]) == _matrix(op):
             runs[-1].append(op)
@@ -53,6 +55,14 @@ def segments(graph: Graph) -> list[Segment | Op]:
         outputs = [op.name for op in run if op.name in graph.outputs or any(id(u) not in inside for u in users.get(op.name, []))]
         found.append(Segment(run, inputs, outputs, _matrix(run[0]), {op.kind for op in run} <= _LIGHT))
     return found
+
+
+def _early(op: Op, run: list[Op]) -> bool:
+    """Whether torch can as well do an operation before these kernels: it takes and changes nothing of theirs."""
+    if {o.name for o in run} & set(op.inputs):
+        return False
+    schema = getattr(function_of(op.settings["target"]), "_schema", None)
+    return schema is None or not any(a.alias_info is not None and a.alias_info.is_write for a in schema.arguments)
 
 
 def _matrix(op: Op) -> bool:

@@ -5,16 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from . import cache
-from .choose import candidates, layer
+from .choose import candidates, layer, possible
 from .graph import Op
 from .kernels.common import HEADER
-from .kernels.spmm.cpu import Shape
 from .kernels.spmm.steps import Choice, matrix
 from .plan import Plan, Step
 from .pool import run_one
@@ -32,13 +31,16 @@ _ROUNDS = 5
 _SLOWER = 1.3  # a candidate that is so much slower in its first run is not run again
 
 
-def tune(plan: Plan, threads: int, seconds: float) -> dict[str, tuple[Choice, str]]:
+def tune(
+    plan: Plan, threads: int, seconds: float, given: Mapping[str, tuple[Choice, str]] | None = None
+) -> dict[str, tuple[Choice, str]]:
     """The quickest candidate of every layer of a plan, and why.
 
     Args:
         plan: laid out, with any choice.
         threads: that will share the work; each candidate is timed on one.
         seconds: after which the layers that are left keep their rule's choice.
+        given: choices that need no trial, where they fit the layer.
     """
     workspace = scratch(plan)
     end = time.perf_counter() + seconds
@@ -47,11 +49,14 @@ def tune(plan: Plan, threads: int, seconds: float) -> dict[str, tuple[Choice, st
     for op in plan.layout.ops:
         if op.kind != "conv":
             continue
+        if given and op.name in given and possible(plan.layout, op, given[op.name][0], threads):
+            found[op.name] = given[op.name]
+            continue
         key = _key(plan, op, threads)
         pick = known.get(key) or _kept(key)
         if pick is None and time.perf_counter() < end:
             pick = _best(plan, op, threads, workspace)
-            cache.keep(key, json.dumps(_as_json(*pick)).encode())
+            cache.keep(key, json.dumps([pick[0].to_list(), pick[1]]).encode())
         if pick is not None:
             found[op.name] = known[key] = pick
     return found
@@ -72,11 +77,14 @@ def _best(plan: Plan, op: Op, threads: int, workspace: Workspace) -> tuple[Choic
     times = trial(plan, op, candidates(plan.layout, op, threads), workspace)
     best = min(times, key=lambda c: times[c])
     sparsity = 1 - np.count_nonzero(matrix(op)) / max(matrix(op).size, 1)
-    others = [c for c in times if c.dense != best.dense]
+    others: dict[str, float] = {}
+    for c, t in times.items():
+        if c.kind != best.kind:
+            others[c.kind] = min(t, others.get(c.kind, t))
     if not others:
-        return best, f"at {sparsity:.0%} sparsity {_kind(best)} without a trial"
-    other = min(others, key=lambda c: times[c])
-    return best, f"{1e3 * times[best]:.2f} ms; {_kind(other)} took {1e3 * times[other]:.2f} ms"
+        return best, f"at {sparsity:.0%} sparsity {best.kind} without a trial"
+    told = ", ".join(f"{kind} took {1e3 * t:.2f} ms" for kind, t in others.items())
+    return best, f"{1e3 * times[best]:.2f} ms; {told}"
 
 
 def _clock(step: Step, workspace: Workspace) -> float:
@@ -90,10 +98,6 @@ def _clock(step: Step, workspace: Workspace) -> float:
         if spent > 0.02:
             break
     return best
-
-
-def _kind(choice: Choice) -> str:
-    return "dense" if choice.dense else "sparse"
 
 
 def timed(plan: Plan) -> list[Layer]:
@@ -148,17 +152,12 @@ def _key(plan: Plan, op: Op, threads: int) -> str:
             threads,
         )
     )
-    return hashlib.sha256(text.encode()).hexdigest() + "-choice"
-
-
-def _as_json(choice: Choice, why: str) -> list[object]:
-    s = choice.shape
-    return [s.rows, s.height, s.vectors, choice.blocks, choice.chunks, choice.dense, choice.by_chunk, why]
+    return hashlib.sha256(text.encode()).hexdigest() + "-choice-3"
 
 
 def _kept(key: str) -> tuple[Choice, str] | None:
     data = cache.fetch(key)
     if data is None:
         return None
-    r, b, t, blocks, chunks, dense, by_chunk, why = json.loads(data)
-    return Choice(Shape(r, b, t), blocks, chunks, dense, by_chunk), why
+    numbers, why = json.loads(data)
+    return Choice.of(numbers), why

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import mmap
+import struct
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .kernels.common import HEADER
 from .plan import Layout
 
 __all__ = ["Workspace"]
@@ -37,12 +39,13 @@ class Workspace:
             floats = self._all[t * self.stride : (t + 1) * self.stride].view(np.float32)
             for begin, end, value in layout.fills:
                 floats[begin:end] = value
-        self._headers = [self._all[t * self.stride :].view(np.int64) for t in range(threads)]
+        self._headers = [self._all[t * self.stride : t * self.stride + 8 * HEADER].data for t in range(threads)]
+        self._slots = struct.Struct(f"={len(layout.slots)}q")
 
     def outside(self, addresses: list[int]) -> None:
         """Say where the tensors outside begin, by slot."""
         for header in self._headers:
-            header[1 : 1 + len(addresses)] = addresses
+            self._slots.pack_into(header, 8, *addresses)
 
     def hold(self, arrays: list[NDArray[np.float32]]) -> None:
         """Keep arrays as the tensors outside, as long as this workspace lives."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses as dc
+
 from ...ir import Function, vector
 from ...target import Target
 from ..common import declare
+from ..pointwise.functions import activate
 
 __all__ = ["FIELDS", "VECTORS", "module"]
 
@@ -12,8 +15,14 @@ FIELDS = ("x", "y", "residual", "inputs", "outputs", "*weight", "*bias", "*range
 VECTORS = 8  # enough sums that no addition waits for the one before
 
 
-def module(target: Target) -> str:
-    """IR of ``@gemv(job, workspace, task)``; a task is a block of 8 vectors of outputs."""
+def module(target: Target, function: str = "", parameter: float = 0.0) -> str:
+    """IR of ``@gemv(job, workspace, task)``; a task is a block of 8 vectors of outputs.
+
+    Args:
+        target: the CPU.
+        function: of each output before the clamp; none by default.
+        parameter: of the function.
+    """
     w, v, n = target.width, vector(target.width), VECTORS
     f = Function("void @gemv(ptr %job, ptr %workspace, i64 %task)")
     a = f.fields("%job", FIELDS)
@@ -41,6 +50,10 @@ def module(target: Target) -> str:
             return [f.let(f"fadd float {value}, {f.load('float', residual, at)}")]
 
         value = f.choose(none, ["float"], lambda value=value: [value], added)[0]  # type: ignore[misc]
+        if function:
+            one = f.let(f"insertelement {vector(1)} poison, float {value}, i32 0")
+            value = f.let(f"extractelement {vector(1)} {activate(f, 1, one, function, parameter)}, i32 0")
         f.store("float", f.clamp("float", value, low, high), y, i.index)
     f.run("ret void")
-    return "\n".join([declare(target), f.text()])
+    declared = [*declare(target).splitlines(), *declare(dc.replace(target, width=1)).splitlines()]  # the function takes one lane
+    return "\n".join([*dict.fromkeys(declared), f.text()])

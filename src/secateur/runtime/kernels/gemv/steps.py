@@ -29,6 +29,8 @@ def gemv(layout: Layout, op: Op, why: str = "") -> list[Step]:
         FIELDS, x=layout.places[op.inputs[0]].start, y=layout.places[op.name].start, residual=residual, inputs=inputs,
         outputs=outputs, weight=packed, bias=bias, range=limits,
     )  # fmt: skip
-    address = addresses(module(layout.cpu), layout.cpu, ("gemv",))["gemv"]
+    function = op.settings["function"]
+    address = addresses(module(layout.cpu, function, op.settings["parameter"]), layout.cpu, ("gemv",))["gemv"]
     sparsity = 1 - np.count_nonzero(weight) / weight.size
-    return [Step(op, "dense, one vector", address, job, blocks, [packed, bias, limits], why, sparsity, packed.nbytes)]
+    kernel = "dense, one vector" + (f", {function}" if function else "")
+    return [Step(op, kernel, address, job, blocks, [packed, bias, limits], why, sparsity, packed.nbytes)]

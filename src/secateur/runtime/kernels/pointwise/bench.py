@@ -1,4 +1,4 @@
-"""Sums, activations and joins, behind a small layer: alone, torch keeps them."""
+"""Sums, activations and joins, behind something small: alone, torch keeps them, and layers with weights take activations in."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class _Join(nn.Module):
 
 CASES: dict[str, Case] = {
     "sum and relu, 256 @56": lambda: (nn.Sequential(nn.Conv2d(3, 256, 1), _Sum()), torch.randn(1, 3, 56, 56)),
-    "gelu, 3072, 128 tokens": lambda: (nn.Sequential(nn.Linear(16, 3072), nn.GELU()), torch.randn(1, 128, 16)),
-    "silu, 96 @56": lambda: (nn.Sequential(nn.Conv2d(3, 96, 1), nn.SiLU()), torch.randn(1, 3, 56, 56)),
+    "gelu, 256 @28": lambda: (nn.Sequential(nn.AvgPool2d(3, 1, 1), nn.GELU()), torch.randn(1, 256, 28, 28)),
+    "silu, 96 @56": lambda: (nn.Sequential(nn.AvgPool2d(3, 1, 1), nn.SiLU()), torch.randn(1, 96, 56, 56)),
     "join of 64 and 64 @28": lambda: (_Join(), torch.randn(1, 64, 28, 28)),
 }

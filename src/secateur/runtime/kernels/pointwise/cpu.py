@@ -5,7 +5,7 @@ from __future__ import annotations
 from ...ir import Function, vector
 from ...target import Target
 from ..common import blank, declare, share, tile_of
-from .functions import FUNCTIONS
+from .functions import activate
 
 __all__ = ["FIELDS", "module"]
 
@@ -14,13 +14,14 @@ FIELDS = (
 )  # fmt: skip
 
 
-def module(target: Target, vectors: int, kind: str) -> str:
+def module(target: Target, vectors: int, kind: str, parameter: float = 0.0) -> str:
     """IR of ``@pointwise(job, workspace, task)``; a task is some channels.
 
     Args:
         target: the CPU.
         vectors: T, of a tile.
         kind: ``"clamp"`` of x, ``"add"`` of x and z, or an activation of x.
+        parameter: of the activation.
     """
     w = target.width
     v, whole = vector(w), vector(w, "i32")
@@ -38,7 +39,7 @@ def module(target: Target, vectors: int, kind: str) -> str:
                 if kind == "add":
                     value = f.let(f"fadd {v} {value}, {f.load(v, rows[1], t.index)}")
                 elif kind != "clamp":
-                    value = FUNCTIONS[kind](f, w, value)
+                    value = activate(f, w, value, kind, parameter)
                 value = f.clamp(v, value, low, high)
                 f.store(v, blank(f, w, value, f.load(whole, mask, t.index)), rows[2], t.index)
     f.run("ret void")

@@ -1,7 +1,7 @@
 """Activations on vectors, written with additions, products and one division.
 
 ``exp`` is ``2^n · 2^f`` with ``n`` the nearest whole number to ``x·log2 e`` and a polynomial for ``2^f`` on [−½, ½]; the
-error function is the rational approximation of Abramowitz and Stegun 7.1.26 refined to float32.
+error function is the rational approximation of Abramowitz and Stegun 7.1.26 refined to float32. Some functions have a parameter.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable
 from ...ir import Function, vector
 from ..common import constant
 
-__all__ = ["FUNCTIONS", "exp"]
+__all__ = ["FUNCTIONS", "activate", "exp"]
 
 
 def exp(f: Function, w: int, x: str) -> str:
@@ -86,7 +86,44 @@ def _gelu_tanh(f: Function, w: int, x: str) -> str:
     return f.let(f"fmul {v} {x}, {_sigmoid(f, w, inner)}")
 
 
-FUNCTIONS: dict[str, Callable[[Function, int, str], str]] = {
+def _mish(f: Function, w: int, x: str) -> str:
+    """``x·tanh(ln(1 + e^x)) = x·e(e + 2)/(e(e + 2) + 2)`` with ``e = e^x``; from 20 on, x."""
+    v = vector(w)
+    e = exp(f, w, f.at_most(v, x, constant(w, 20.0)))
+    n = f.let(f"fmul {v} {e}, {f.let(f'fadd {v} {e}, {constant(w, 2.0)}')}")
+    return f.let(f"fmul {v} {x}, {f.let(f'fdiv {v} {n}, ' + f.let(f'fadd {v} {n}, {constant(w, 2.0)}'))}")
+
+
+def _leaky_relu(f: Function, w: int, x: str, slope: float) -> str:
+    return _below_zero(f, w, x, f.let(f"fmul {vector(w)} {x}, {constant(w, slope)}"))
+
+
+def _elu(f: Function, w: int, x: str, alpha: float) -> str:
+    """``α·(e^x − 1)`` below zero; near it by its series, where that difference loses digits."""
+    v, flags = vector(w), vector(w, "i1")
+    far = f.let(f"fsub {v} {exp(f, w, x)}, {constant(w, 1.0)}")
+    p = constant(w, 1 / 120)
+    for k in (1 / 24, 1 / 6, 1 / 2, 1.0):
+        p = f.fma(w, p, x, constant(w, k))
+    small = f.let(f"fcmp ogt {v} {x}, {constant(w, -0.1)}")
+    curve = f.let(f"select {flags} {small}, {v} {f.let(f'fmul {v} {p}, {x}')}, {v} {far}")
+    return _below_zero(f, w, x, f.let(f"fmul {v} {curve}, {constant(w, alpha)}"))
+
+
+def _below_zero(f: Function, w: int, x: str, other: str) -> str:
+    """``x``, or the other value where x is below zero."""
+    below = f.let(f"fcmp olt {vector(w)} {x}, zeroinitializer")
+    return f.let(f"select {vector(w, 'i1')} {below}, {vector(w)} {other}, {vector(w)} {x}")
+
+
+def activate(f: Function, w: int, x: str, function: str, parameter: float) -> str:
+    """A function of a vector, by name."""
+    if function in _PARAMETRIC:
+        return _PARAMETRIC[function](f, w, x, parameter)
+    return _PLAIN[function](f, w, x)
+
+
+_PLAIN: dict[str, Callable[[Function, int, str], str]] = {
     "sigmoid": _sigmoid,
     "tanh": _tanh,
     "silu": _times(_sigmoid),
@@ -94,4 +131,7 @@ FUNCTIONS: dict[str, Callable[[Function, int, str], str]] = {
     "hardswish": _times(_hardsigmoid),
     "gelu": _times(_normal),
     "gelu_tanh": _gelu_tanh,
+    "mish": _mish,
 }
+_PARAMETRIC: dict[str, Callable[[Function, int, str, float], str]] = {"leaky_relu": _leaky_relu, "elu": _elu}
+FUNCTIONS = (*_PLAIN, *_PARAMETRIC)

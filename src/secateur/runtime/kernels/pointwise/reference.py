@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -32,15 +33,22 @@ def clamp(settings: dict[str, Any], tensors: dict[str, Tensor], x: Tensor) -> Te
 
 
 def activation(settings: dict[str, Any], tensors: dict[str, Tensor], x: Tensor) -> Tensor:
-    """The function that the settings name.
+    """``clamp(f(x))`` with the function that the settings name.
 
     Example:
         >>> activation({"function": "hardswish"}, {}, torch.tensor([-4.0, 3.0]))
         tensor([-0., 3.])
+        >>> activation({"function": "leaky_relu", "parameter": 0.5}, {}, torch.tensor([-4.0, 3.0]))
+        tensor([-2.,  3.])
     """
-    if settings["function"] == "gelu_tanh":
-        return F.gelu(x, approximate="tanh")
-    return getattr(F, settings["function"])(x)  # type: ignore[no-any-return]
+    name = settings["function"]
+    if name == "gelu_tanh":
+        y = F.gelu(x, approximate="tanh")
+    elif name in ("leaky_relu", "elu"):
+        y = getattr(F, name)(x, settings["parameter"])
+    else:
+        y = getattr(F, name)(x)
+    return torch.clamp(y, *settings.get("range", (None, math.inf)))
 
 
 def concat(settings: dict[str, Any], tensors: dict[str, Tensor], *parts: Tensor) -> Tensor:

@@ -41,5 +41,6 @@ def _step(layout: Layout, op: Op, kind: str, x: Place, z: Place, y: Place, first
         y=y.start + first * y.row_step, y_tile=y.tile_step, y_row=y.row_step,
         tiles=y.space.tiles, channels=channels, per=per, range=limits, mask=mask,
     )  # fmt: skip
-    address = addresses(module(layout.target, y.space.vectors, kind), layout.target, ("pointwise",))["pointwise"]
+    text = module(layout.target, y.space.vectors, kind, op.settings.get("parameter", 0.0))
+    address = addresses(text, layout.target, ("pointwise",))["pointwise"]
     return Step(op, kind, address, job, -(-channels // per), [limits, mask])

@@ -1,4 +1,4 @@
-"""Images copied from one layout to another: into and out of the padded planes, every s-th pixel into planes of its own."""
+"""Images copied from one layout to another: into planes and out, every s-th pixel into planes of its own, into a frame."""
 
 from __future__ import annotations
 
@@ -13,17 +13,19 @@ FIELDS = (
     "x_plane", "x_row", "x_step", "y_plane", "y_row", "y_step",  # bytes from channel to channel, row to row, pixel to pixel
     "second",  # bytes from every first pixel's plane to every second's
     "rows", "width", "whole", "filled", "fill", "channels", "per",  # vectors of a plane to fill first, and with what
-    "*masks",  # of the last vector of a row: for each of the s vectors read, then for the two written
+    "frame", "frame_rows", "frame_whole",  # bytes from its first pixel to the copy's; its rows, and whole vectors of a row
+    "*masks",  # of the last vector of a row: for each of the s vectors read, for the two written, for the frame's
 )  # fmt: skip
 
 
-def module(target: Target, stride: int, both: bool = False) -> str:
+def module(target: Target, stride: int, both: bool = False, framed: bool = False) -> str:
     """IR of ``@repack(job, workspace, task)``; a task is some channels.
 
     Args:
         target: the CPU.
         stride: 1 or 2 for rows whose pixels lie side by side; 0 for one pixel at a time at any distance.
         both: also every second pixel, into a plane of its own.
+        framed: the copy lies in a larger image, the rest of which holds the filling.
     """
     w = target.width
     v = vector(w)
@@ -38,6 +40,8 @@ def module(target: Target, stride: int, both: bool = False) -> str:
             f.store(v, fill, plane, i.index)
             if both:
                 f.store(v, fill, f.at(plane, a["second"]), i.index)
+        if framed:
+            _frame(f, a, w, plane, fill)
         with f.loop(0, a["rows"]) as row:
             from_row = f.at(source, f.let(f"mul i64 {row.index}, {a['x_row']}"))
             to_row = f.at(plane, f.let(f"mul i64 {row.index}, {a['y_row']}"))
@@ -49,6 +53,19 @@ def module(target: Target, stride: int, both: bool = False) -> str:
                     f.store("float", one, f.at(to_row, f.let(f"mul i64 {pixel.index}, {a['y_step']}")))
     f.run("ret void")
     return "\n".join([declare(target), f.text()])
+
+
+def _frame(f: Function, a: dict[str, str], w: int, plane: str, fill: str) -> None:
+    """The filling in every pixel of a larger image, and in nothing beside it."""
+    v, whole = vector(w), a["frame_whole"]
+    first = f.at(plane, f.let(f"sub i64 0, {a['frame']}"))
+    mask = f.let(f"icmp ne {vector(w, 'i32')} {f.load(vector(w, 'i32'), a['masks'], 3)}, zeroinitializer")
+    with f.loop(0, a["frame_rows"]) as row:
+        to = f.at(first, f.let(f"mul i64 {row.index}, {a['y_row']}"))
+        with f.loop(0, whole) as i:
+            f.store(v, fill, to, i.index)
+        at = f.at(to, whole, v)
+        f.run(f"call void @llvm.masked.store.v{w}f32.p0({v} {fill}, ptr {at}, i32 4, {vector(w, 'i1')} {mask})")
 
 
 def _vectors(f: Function, a: dict[str, str], w: int, stride: int, source: str, to: str, both: bool) -> None:

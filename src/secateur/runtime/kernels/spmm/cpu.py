@@ -1,18 +1,21 @@
-"""Sparse matrix times pixels: one step is one weight (or a column of B weights) times T vectors of pixels in registers.
+"""Sparse matrix times pixels: one step is one weight (or a block of B×C weights) times T vectors of pixels in registers.
 
 A convolution is the same as a matrix product: a weight's offset says which channel and which tap it reads. Groups of ``R``
 blocks of ``B`` rows are worked on together; ``R·B·T`` vectors of sums stay in registers over a whole row of weights.
-``B = 1`` is unstructured, ``B > 1`` with all offsets present is a dense layer, in between are R×1 blocks.
+``B = 1`` is unstructured, ``B > 1`` with all offsets present is a dense layer, in between are blocks. The C columns of a block
+have one offset: where the others lie from the first is the same for all blocks of a layer.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import product
 
 from ...ir import Function, fp, vector
 from ...target import Target
 from ..common import blank, declare
+from ..pointwise.functions import activate
 
 __all__ = ["FIELDS", "Shape", "module"]
 
@@ -20,7 +23,7 @@ FIELDS = (
     "x", "y", "residual",  # bytes from the workspace's start; residual -1: none
     "x_tile", "y_tile", "y_row", "r_tile", "r_row",  # bytes from panel to panel and row to row; r is the residual
     "lines", "parts", "tiles", "chunks", "blocks", "by_chunk", "count",  # tiles in a panel, tiles in all; rows there are
-    "*starts", "*ends", "*bases", "*rows", "*values", "*deltas", "*bias", "*mask", "*range",
+    "*starts", "*ends", "*bases", "*rows", "*values", "*deltas", "*inner", "*bias", "*mask", "*range",
 )  # fmt: skip
 
 
@@ -32,11 +35,13 @@ class Shape:
         rows: R, blocks worked on together, each with its own offsets.
         height: B, neighbouring rows that share their offsets.
         vectors: T, vectors of pixels.
+        columns: C, inputs of a block that share its offset.
     """
 
     rows: int
     height: int
     vectors: int
+    columns: int = 1
 
     @property
     def sums(self) -> int:
@@ -48,15 +53,40 @@ class Shape:
         return self.sums + (self.vectors if self.height > 1 else 0) + 1 <= target.registers
 
 
-def module(target: Target, shape: Shape) -> str:
-    """IR of ``@spmm(job, workspace, task)``; a task is a tile of T vectors of pixels and a chunk of rows."""
-    return "\n".join([declare(target), _groups(target, shape), _task(target, shape)])
+def module(target: Target, shape: Shape, function: str = "", parameter: float = 0.0) -> str:
+    """IR of ``@spmm(job, workspace, task)``; a task is a tile of T vectors of pixels and a chunk of rows.
+
+    Args:
+        target: the CPU.
+        shape: what is unrolled.
+        function: of each sum before the clamp; none by default.
+        parameter: of the function.
+    """
+    finish = _finish(target, shape, function, parameter) if function else ""
+    return "\n".join([declare(target), finish, _groups(target, shape, bool(function)), _task(target, shape)])
+
+
+def _finish(target: Target, shape: Shape, function: str, parameter: float) -> str:
+    """The function of one row's finished sums, in place: they are in the first cache, and registers are free again."""
+    w, v = target.width, vector(target.width)
+    f = Function("internal void @finish(ptr noalias %row, ptr noalias %mask, ptr noalias %range) noinline")
+    low, high = (f.splat(w, f.load("float", "%range", i)) for i in range(2))
+    masked = f.let("icmp ne ptr %mask, null")
+    with f.loop(0, shape.vectors) as t:
+        y = f.clamp(v, activate(f, w, f.load(v, "%row", t.index), function, parameter), low, high)
+
+        def blanked(y: str = y, t: str = t.index) -> list[str]:
+            return [blank(f, w, y, f.load(vector(w, "i32"), "%mask", t))]
+
+        f.store(v, f.choose(masked, [v], blanked, lambda y=y: [y])[0], "%row", t.index)  # type: ignore[misc]
+    f.run("ret void")
+    return f.text()
 
 
 _GROUP_ARGS = (
     "i64 %begin, i64 %end, i1 %first, i1 %last, ptr noalias %ends, ptr noalias %bases, ptr noalias %rows, ptr noalias %values, "
-    "ptr noalias %deltas, ptr noalias %bias, ptr noalias %mask, ptr noalias %range, ptr %x, ptr %y, ptr %residual, "
-    "i64 %y_row, i64 %r_row, i64 %count, ptr %later, i64 %lines"
+    "ptr noalias %deltas, ptr noalias %inner, ptr noalias %bias, ptr noalias %mask, ptr noalias %range, ptr %x, ptr %y, "
+    "ptr %residual, i64 %y_row, i64 %r_row, i64 %count, ptr %later, i64 %lines"
 )
 
 
@@ -87,7 +117,7 @@ def _task(target: Target, shape: Shape) -> str:
         start = f.at(a["starts"], f.let(f"add i64 {first_block}, {block.index}"), "i32")
         begin, end = f.load_index("i32", start), f.load_index("i32", start, 1)
         is_first, is_last = f.let(f"icmp eq i64 {block.index}, 0"), f.let(f"icmp eq i64 {block.index}, {last}")
-        pointers = ", ".join(f"ptr {a[n]}" for n in ("ends", "bases", "rows", "values", "deltas", "bias"))
+        pointers = ", ".join(f"ptr {a[n]}" for n in ("ends", "bases", "rows", "values", "deltas", "inner", "bias"))
         f.run(
             f"call void @groups(i64 {begin}, i64 {end}, i1 {is_first}, i1 {is_last}, {pointers}, ptr {mask}, ptr {a['range']}, "
             f"ptr {at['x']}, ptr {at['y']}, ptr {residual}, i64 {a['y_row']}, i64 {a['r_row']}, i64 {a['count']}, "
@@ -97,10 +127,11 @@ def _task(target: Target, shape: Shape) -> str:
     return f.text()
 
 
-def _groups(target: Target, shape: Shape) -> str:
+def _groups(target: Target, shape: Shape, function: bool) -> str:
     """All groups of a block of columns, for one tile."""
     f = Function(f"internal void @groups({_GROUP_ARGS}) noinline")
-    body = _Group(f, target, shape)
+    body = _Group(f, target, shape, function)
+    body.inner = [f.load("i64", "%inner", c, align=8) for c in range(1, shape.columns)]
     with f.loop("%begin", "%end", carry=[("ptr", "%later")]) as group:
         group.next = [body.later(group.values[0])]
         body.emit(group.index)
@@ -111,8 +142,10 @@ def _groups(target: Target, shape: Shape) -> str:
 class _Group:
     """Emits one group: sums from bias and residual, or from what earlier columns left; all steps; store."""
 
-    def __init__(self, f: Function, target: Target, shape: Shape) -> None:
+    def __init__(self, f: Function, target: Target, shape: Shape, function: bool) -> None:
+        self.function = function
         self.f, self.shape, self.width, self.kind = f, shape, target.width, vector(target.width)
+        self.inner: list[str] = []  # bytes from a block's first input to its others
         self.cells = [(r, b, t) for r in range(shape.rows) for b in range(shape.height) for t in range(shape.vectors)]
 
     def emit(self, group: str) -> None:
@@ -174,17 +207,18 @@ class _Group:
         with f.loop(begin, end, carry=carry) as step:
             at, acc = step.values[: shape.rows], step.values[shape.rows :]
             place = f.let(f"mul i64 {step.index}, {shape.rows}")
-            values = f.at("%values", f.let(f"mul i64 {place}, {shape.height}"), "float")
+            values = f.at("%values", f.let(f"mul i64 {place}, {shape.height * shape.columns}"), "float")
             deltas = f.at("%deltas", place, "i16")
-            new = []
-            for r in range(shape.rows):
-                x = [f.load(self.kind, at[r], t) for t in range(shape.vectors)]
+            for r, c in product(range(shape.rows), range(shape.columns)):
+                pixels = f.at(at[r], self.inner[c - 1]) if c else at[r]
+                x = [f.load(self.kind, pixels, t) for t in range(shape.vectors)]
                 for b in range(shape.height):
-                    w = f.splat(self.width, f.load("float", values, r * shape.height + b))
-                    k = (r * shape.height + b) * shape.vectors
-                    new += [f.fma(self.width, w, x[t], acc[k + t]) for t in range(shape.vectors)]
+                    w = f.splat(self.width, f.load("float", values, (r * shape.columns + c) * shape.height + b))
+                    for t in range(shape.vectors):
+                        k = (r * shape.height + b) * shape.vectors + t
+                        acc[k] = f.fma(self.width, w, x[t], acc[k])
             moved = [f.at(at[r], f.load_index("i16", deltas, r), "float") for r in range(shape.rows)]
-            step.next = [*moved, *new]
+            step.next = [*moved, *acc]
         return step.results[shape.rows :]
 
     def _store(self, sums: list[str], kinds: list[str]) -> None:
@@ -207,9 +241,13 @@ class _Group:
             masks = [f.load(vector(self.width, "i32"), "%mask", t) for t in range(self.shape.vectors)]
             return [blank(f, self.width, s, masks[t]) for s, (_, _, t) in zip(inside, self.cells, strict=True)]
 
-        sums = f.choose("%last", kinds, clamped, lambda: sums)
+        if not self.function:
+            sums = f.choose("%last", kinds, clamped, lambda: sums)
         for k, there in self.there.items():
             with f.when(there):
                 for s, (r, b, t) in zip(sums, self.cells, strict=True):
                     if (r, b) == k:
                         f.store(self.kind, s, self.y[k], t)
+                if self.function:
+                    with f.when("%last"):
+                        f.run(f"call void @finish(ptr {self.y[k]}, ptr %mask, ptr %range)")

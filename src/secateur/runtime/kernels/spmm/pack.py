@@ -26,8 +26,9 @@ class Packed:
         ends: steps before each group, ``[groups + 1]``.
         bases: bytes from the tile's start to the first input, ``[groups, R]``.
         rows: first row of each block, ``[groups, R]``; one past the last where there is none.
-        values: ``[steps, R, B]``.
-        deltas: floats to the next input, ``[steps, R]``.
+        values: ``[steps, R, C, B]``.
+        deltas: floats to the next block's first input, ``[steps, R]``.
+        inner: bytes from a block's first input to each of its inputs, ``[C]``.
         nonzeros: weights that are not zero.
     """
 
@@ -37,12 +38,13 @@ class Packed:
     rows: NDArray[np.int32]
     values: _Floats
     deltas: NDArray[np.uint16]
+    inner: _Ints
     nonzeros: int
 
     @property
     def nbytes(self) -> int:
         """Bytes of everything."""
-        return sum(a.nbytes for a in (self.starts, self.ends, self.bases, self.rows, self.values, self.deltas))
+        return sum(a.nbytes for a in (self.starts, self.ends, self.bases, self.rows, self.values, self.deltas, self.inner))
 
 
 def pack(
@@ -59,27 +61,30 @@ def pack(
 
     Args:
         weight: ``[rows, columns]``.
-        offsets: of each column's input from the tile's start, in floats.
+        offsets: of each column's input from the tile's start, in floats; of C neighbouring columns they always differ alike.
         shape: what the kernel unrolls.
         bases: added to the offsets of each row, in floats; rows of one block have the same.
         chunks: parts of the rows that are tasks of their own.
         blocks: parts of the columns that are gone through one after the other, so that their inputs stay in cache.
         dense: keep zeros too.
     """
+    c = shape.columns
+    inner = 4 * (offsets[:c] - offsets[:1])
+    offsets = offsets[::c]
     order = np.argsort(offsets, kind="stable")
-    weight, offsets = weight[:, order], offsets[order]
+    offsets = offsets[order]
     heights = -(-len(weight) // shape.height)
     padded = np.zeros((heights * shape.height, weight.shape[1]), np.float32)
     padded[: len(weight)] = weight
-    stacked = padded.reshape(heights, shape.height, -1)
-    alive = np.ones(stacked.shape[::2], bool) if dense else (stacked != 0).any(1)
-    columns = np.array_split(np.arange(weight.shape[1]), blocks)
+    stacked = padded.reshape(heights, shape.height, -1, c)[:, :, order].transpose(0, 2, 3, 1).reshape(heights, len(order), -1)
+    alive = np.ones(stacked.shape[:2], bool) if dense else (stacked != 0).any(2)
+    columns = np.array_split(np.arange(len(order)), blocks)
     starts = np.zeros(heights, np.int64) if bases is None else bases[:: shape.height]
     builder = _Builder(stacked, alive, offsets, starts, shape)
     for part in _chunks(alive, chunks):
         for i, at in enumerate(columns):
             builder.block(part, at, edge=i in (0, blocks - 1))
-    return builder.done(int(np.count_nonzero(weight)), len(weight))
+    return builder.done(int(np.count_nonzero(weight)), len(weight), inner)
 
 
 def _chunks(alive: NDArray[np.bool_], chunks: int) -> list[_Ints]:
@@ -104,7 +109,7 @@ class _Builder:
         at = int(columns[0]) if len(columns) else 0
         lane, column = np.nonzero(self.alive[part, at : at + len(columns)])
         column += at
-        places, weights = self.offsets[column], self.stacked[part[lane], :, column]
+        places, weights = self.offsets[column], self.stacked[part[lane], column]
         lane, places, weights = _bridged(lane, places, weights)
         lengths = np.bincount(lane, minlength=len(part))
         order = np.argsort(-lengths, kind="stable")
@@ -117,7 +122,7 @@ class _Builder:
         rank[order] = np.arange(len(order))
         before = np.cumsum(lengths) - lengths
         step = (ends - steps)[rank[lane] // r] + np.arange(len(lane)) - before[lane]
-        values = np.zeros((int(steps.sum()), r, self.shape.height), np.float32)
+        values = np.zeros((int(steps.sum()), r, self.stacked.shape[2]), np.float32)
         deltas = np.zeros((int(steps.sum()), r), np.int64)
         values[step, rank[lane] % r] = weights
         inner = np.flatnonzero(np.diff(lane) == 0)
@@ -131,7 +136,7 @@ class _Builder:
         self.steps += int(steps.sum())
         self.starts.append(self.starts[-1] + groups)
 
-    def done(self, nonzeros: int, count: int) -> Packed:
+    def done(self, nonzeros: int, count: int, inner: _Ints) -> Packed:
         r = self.shape.rows
         bases, rows = (np.concatenate([p[i] for p in self.parts]) for i in (0, 1))
         rows = np.append(np.where(rows < 0, count, rows * self.shape.height), [count] * r)  # the kernel looks one ahead
@@ -142,6 +147,7 @@ class _Builder:
             rows.astype(np.int32),
             np.concatenate([p[2].ravel() for p in self.parts]),
             np.concatenate([p[3].ravel() for p in self.parts]).astype(np.uint16),
+            inner.astype(np.int64),
             nonzeros,
         )
 

@@ -14,7 +14,7 @@ from ...plan import Layout, Step, aligned
 from .cpu import FIELDS, Shape, module
 from .pack import pack
 
-__all__ = ["Choice", "matrix", "spmm"]
+__all__ = ["Choice", "matrix", "offsets_of", "spmm"]
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,36 @@ class Choice:
 
     def __str__(self) -> str:
         s = self.shape
-        kind = "dense" if self.dense else "sparse" if s.height == 1 else f"{s.height}×1 blocks"
-        return f"{kind}, {s.rows}·{s.height}·{s.vectors} vectors" + (f", {self.blocks} column blocks" if self.blocks > 1 else "")
+        return f"{self.kind}, {s.rows}·{s.height}·{s.vectors} vectors" + (
+            f", {self.blocks} column blocks" if self.blocks > 1 else ""
+        )
+
+    @property
+    def kind(self) -> str:
+        """``dense``, ``sparse``, or the blocks whose zeros are skipped."""
+        s = self.shape
+        return "dense" if self.dense else "sparse" if s.height * s.columns == 1 else f"{s.height}×{s.columns} blocks"
+
+    def to_list(self) -> list[int]:
+        """As whole numbers, for files."""
+        s = self.shape
+        return [s.rows, s.height, s.vectors, s.columns, self.blocks, self.chunks, int(self.dense), int(self.by_chunk)]
+
+    @classmethod
+    def of(cls, numbers: object) -> Choice:
+        """The choice that ``to_list`` wrote.
+
+        Raises:
+            ValueError: it wrote something else.
+
+        Example:
+            >>> Choice.of(Choice(Shape(1, 4, 3), blocks=2).to_list())
+            Choice(shape=Shape(rows=1, height=4, vectors=3, columns=1), blocks=2, chunks=1, dense=False, by_chunk=False)
+        """
+        if not isinstance(numbers, list) or len(numbers) != 8 or not all(type(n) is int and 0 <= n < 1 << 20 for n in numbers):
+            raise ValueError(f"a choice is 8 whole numbers; got {numbers!r}")
+        *shape, blocks, chunks, dense, by_chunk = numbers
+        return cls(Shape(*shape), blocks, chunks, bool(dense), bool(by_chunk))
 
 
 def matrix(op: Op) -> NDArray[np.float32]:
@@ -48,16 +76,16 @@ def matrix(op: Op) -> NDArray[np.float32]:
 
 
 def spmm(layout: Layout, op: Op, choice: Choice, why: str = "") -> list[Step]:
-    """One layer: convolution or linear, with bias, residual and clamp."""
+    """One layer: convolution or linear, with bias, residual, activation and clamp."""
     source, place, weight = layout.places[op.inputs[0]], layout.places[op.name], matrix(op)
     residual = layout.places[op.inputs[1]] if len(op.inputs) == 2 else None
-    offsets, bases = _offsets(layout, op)
+    offsets, bases = offsets_of(layout, op)
     packed = pack(
         weight, offsets, choice.shape, bases=bases, chunks=choice.chunks, blocks=choice.blocks, dense=choice.dense
     )  # fmt: skip
     bias = aligned(np.append(op.tensors["bias"].numpy(), np.zeros(choice.shape.height, np.float32)))
     limits = aligned(np.array(op.settings["range"], np.float32))
-    arrays = {n: aligned(getattr(packed, n)) for n in ("starts", "ends", "bases", "rows", "values", "deltas")}
+    arrays = {n: aligned(getattr(packed, n)) for n in ("starts", "ends", "bases", "rows", "values", "deltas", "inner")}
     mask = None if place.panels else layout.mask(op.name)
     parts = place.space.vectors // choice.shape.vectors
     tiles = place.space.tiles * parts
@@ -69,11 +97,13 @@ def spmm(layout: Layout, op: Op, choice: Choice, why: str = "") -> list[Step]:
         chunks=choice.chunks, blocks=choice.blocks,
         by_chunk=choice.by_chunk, count=len(weight), bias=bias, mask=mask, range=limits, **arrays,
     )  # fmt: skip
-    address = addresses(module(layout.target, choice.shape), layout.target, ("spmm",))["spmm"]
+    function = op.settings["function"]
+    text = module(layout.target, choice.shape, function, op.settings["parameter"])
+    address = addresses(text, layout.target, ("spmm",))["spmm"]
     return [
         Step(
-            op, str(choice), address, job, tiles * choice.chunks, [bias, limits, mask, arrays], why,
-            1 - packed.nonzeros / max(weight.size, 1), packed.nbytes,
+            op, str(choice) + (f", {function}" if function else ""), address, job, tiles * choice.chunks,
+            [bias, limits, mask, arrays], why, 1 - packed.nonzeros / max(weight.size, 1), packed.nbytes,
         )
     ]  # fmt: skip
 
@@ -88,7 +118,7 @@ def _lines(layout: Layout, op: Op, choice: Choice) -> int:
     return -(-source.tile_step // (64 * groups * parts))
 
 
-def _offsets(layout: Layout, op: Op) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def offsets_of(layout: Layout, op: Op) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Floats from a tile's start to each column's input, and what each row adds to them."""
     source, taps, phases = layout.places[op.inputs[0]], op.settings["taps"], op.settings["phases"]
     row, pitch = source.row_step // 4, source.space.pitch
