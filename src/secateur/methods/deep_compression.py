@@ -15,7 +15,7 @@ __all__ = ["deep_compression"]
     "Coding, 2016",
     source="arXiv:1510.00149",
     claim="files 35× to 49× smaller at no loss of accuracy: LeNet-300-100 27 KB, LeNet-5 44 KB, AlexNet 6.9 MB, VGG-16 11.3 MB",
-    results=("deep-compression.json",),
+    results=("deep-compression.json", "deep-compression-resnet56.json"),
 )
 def deep_compression(
     *,
