@@ -57,8 +57,8 @@ def main() -> None:
         {"file ≥ 15× smaller": figures["ratio"]["mean"] >= 15, "error ≤ dense + 0.5 pt": error <= dense + 0.005},
         (
             "A third of an epoch after pruning is what two CPU cores afford, and the network is far from recovered.",
-            "On an NVIDIA H100, 75 % of the weights pruned in six epochs at 0.02, before sharing: 92.43, 92.46 and 92.54 % for three "
-            "seeds. Both bars need a longer training at a smaller rate.",
+            "On an NVIDIA H100, 75 % of the weights pruned in six epochs at 0.02, before sharing: 92.43, 92.46 and 92.54 % for "
+            "three seeds. Both bars need a longer training at a smaller rate.",
         ),
     )
 
