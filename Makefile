@@ -34,7 +34,7 @@ papers: .venv/installed  ## published claims at CPU scale, into benchmarks/resul
 	$(BIN)/python docs/generate.py
 
 suite: .venv/installed  ## every method on the standard networks, into benchmarks/results/suite/ (a night on two cores); it goes on where it was stopped
-	for f in benchmarks/suite/*.yaml; do $(BIN)/secateur sweep $$f --out runs/suite || exit 1; $(BIN)/python benchmarks/suite/collect.py $$f; done
+	for f in benchmarks/suite/*.yaml; do $(BIN)/secateur sweep $$f --out runs/suite && $(BIN)/python benchmarks/suite/collect.py $$f || exit 1; done
 	$(BIN)/python docs/generate.py
 
 bench: .venv/installed  ## speed and memory against peers, into benchmarks/results/ (minutes)
