@@ -244,8 +244,7 @@ def main() -> None:
             "The paper's bits, gaps and Huffman code, on networks pruned by LAMP while they are trained on, further than the 12× "
             "of the paper, whose thresholds in rounds are the method deep_compression.",
             "Starts of k-means are compared without tuning; at 4 bits of LeNet-300-100 they differ by less than seeds do.",
-            "Three bits for LeNet-300-100's second layer were added when its file was known to be 146 bytes over the target; "
-            "errors on the test set were not.",
+            "Three bits for LeNet-300-100's second layer were added when its file was known to be 146 bytes over the target.",
         ),
     )
 
