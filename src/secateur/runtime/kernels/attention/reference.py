@@ -27,7 +27,7 @@ def attention(
 
     Example:
         >>> one = torch.tensor([[[1.0], [0.0]]])
-        >>> attention({"heads": 1, "scale": 0.0, "causal": True}, {}, one, one, one)
+        >>> attention({"heads": 1, "scale": 1.0, "causal": True}, {}, one, one, one)
         tensor([[[1.0000],
                  [0.5000]]])
     """
