@@ -1,4 +1,4 @@
-"""RigL, SET and a random mask that stays for ResNet-20 on CIFAR-10 (Evci et al. 2020); minutes on a GPU.
+"""RigL, SET and a random mask that stays for a small convolutional network on CIFAR-10 (Evci et al. 2020).
 
 python benchmarks/experiments/dynamic_sparse_conv.py       # writes benchmarks/results/dynamic-sparse-conv.json
 """
@@ -14,28 +14,31 @@ from secateur.lab import Experiment
 from secateur.training import Task, Training
 from secateur.training.data import load_data
 
-SEEDS = (0, 1, 2)
-SPARSITY = 0.9
-ARMS = ("dense", "rigl", "set", "static")
-TRAINING = Training(epochs=12, batch_size=128, learning_rate=0.1, weight_decay=1e-4, warmup=0.05)
+SEEDS = (0, 1, 2, 3, 4)
+SPARSITIES = (0.9, 0.98)
+ARMS = ("rigl", "set", "static")
+TASK = "small_cifar:load"
+TRAINING = Training(epochs=20, batch_size=64, learning_rate=0.05, weight_decay=1e-4, warmup=0.05)
 
 
 def main() -> None:
     options = arguments()
-    steps = TRAINING.steps(len(Task(load_data("cifar10", options.data)).data.train))
+    steps = TRAINING.steps(len(Task(load_data(TASK, options.data)).data.train))
 
-    def experiment(arm: str, seed: int) -> Experiment:
-        start = Experiment(task="cifar10", model="resnet_20", training=TRAINING, seed=seed)
+    def experiment(arm: str, sparsity: float, seed: int) -> Experiment:
+        start = Experiment(
+            task=TASK, model="digits_cnn", model_arguments={"in_channels": 3, "image_size": 16}, training=TRAINING, seed=seed
+        )
         if arm == "dense":
             return start
-        pruned = {"recipe": recipe(arm, SPARSITY, seed, steps).to_dict(), "method": arm, "start": "initial"}
+        pruned = {"recipe": recipe(arm, sparsity, seed, steps).to_dict(), "method": arm, "start": "initial"}
         return Experiment.from_dict({**start.to_dict(), **pruned})
 
-    made = {a: [experiment(a, s) for s in SEEDS] for a in ARMS}
+    made = {(a, s): [experiment(a, s, seed) for seed in SEEDS] for a in ARMS for s in SPARSITIES}
+    made["dense", 0.0] = [experiment("dense", 0.0, seed) for seed in SEEDS]
     results = {o.experiment.id: o.result for o in finish([e for es in made.values() for e in es], options)}
 
-    def figures_of(arm: str) -> dict[str, Any]:
-        runs = [r for e in made[arm] if (r := results[e.id]) is not None]
+    def figures_of(runs: list[dict[str, Any]]) -> dict[str, Any]:
         return {
             "top1": mean_std(r["test"]["top1"] for r in runs),
             "compression": mean_std(r["compression"] for r in runs),
@@ -43,22 +46,31 @@ def main() -> None:
             "seconds": mean_std(r["seconds"] for r in runs),
         }
 
-    found = {a: figures_of(a) for a in ARMS}
-    top1 = {a: 100 * found[a]["top1"]["mean"] for a in ARMS}
+    found = {
+        f"{a} at {s:.0%}" if s else a: figures_of([r for e in es if (r := results[e.id]) is not None])
+        for (a, s), es in made.items()
+    }
+    checks = {}
+    for s in SPARSITIES:
+        rigl, moved, static = (100 * found[f"{a} at {s:.0%}"]["top1"]["mean"] for a in ARMS)
+        checks[f"RigL > SET at {s:.0%} ({rigl:.2f}, {moved:.2f})"] = rigl > moved
+        checks[f"SET > a mask that stays at {s:.0%} ({moved:.2f}, {static:.2f})"] = moved > static
     write(
         "dynamic-sparse-conv",
         "of convolutional networks that are sparse from the first step RigL's is better than SET's, and SET's than one whose "
         "mask stays",
-        {"task": "cifar10", "model": "resnet_20, output layer dense", "sparsity": SPARSITY, "seeds": SEEDS, "steps": steps,
+        {"task": TASK, "model": "digits_cnn, output layer dense", "sparsities": SPARSITIES, "seeds": SEEDS, "steps": steps,
          "exchanges_every": 100, "exchanges_end_at": 3 * steps // 4, "training": TRAINING.to_dict(),
          "published": "ResNet-50 on ImageNet at 90 %: RigL 73.0, SET 70.4, static 67.7 of 76.8 % (Erdős–Rényi kernel; from "
          "memory)"},
         {"methods": found},
-        {
-            f"RigL > SET at {SPARSITY:.0%} ({top1['rigl']:.2f}, {top1['set']:.2f})": top1["rigl"] > top1["set"],
-            f"SET > a mask that stays at {SPARSITY:.0%} ({top1['set']:.2f}, {top1['static']:.2f})": top1["set"] > top1["static"],
-        },
-        ("All three sparse arms start with one random mask of Erdős–Rényi densities. 12 epochs, where the field gives 160.",),
+        checks,
+        (
+            "All three sparse arms start with one random mask of Erdős–Rényi densities. 10 000 pictures of 16 × 16, see "
+            "small_cifar.py.",
+            "ResNet-20 on whole CIFAR-10 at 90 %, 12 epochs on an NVIDIA H100: RigL 80.42 % of three seeds, SET 80.12 of two, "
+            "dense 85.01 of three.",
+        ),
     )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""How the same number of weights is best shared among a trained ResNet-20's layers: LAMP, ERK, one ranking, equal shares.
+"""How the same number of weights is best shared among a ResNet-20's layers: LAMP, ERK, one ranking, equal shares.
 
 python benchmarks/experiments/layer_budgets.py       # writes benchmarks/results/layer-budgets.json (Lee et al. 2021)
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses as dc
 from typing import Any
 
-from common import arguments, checkpoint, finish, mean_std, write
+from common import arguments, finish, mean_std, write
 
 import secateur as sc
 from secateur.allocation import ERK, LAMP, Allocation, Global, Uniform
@@ -20,12 +20,15 @@ from secateur.training import Training
 
 SEEDS = (0, 1, 2)
 SPARSITIES = (0.9, 0.95)
-EPOCHS, RATE, RECALIBRATED = 0.5, 0.02, 1000
+EPOCHS, RATE, RECALIBRATED = 2, 0.02, 1000
 ARMS: dict[str, tuple[type[Score], Allocation]] = {
     "LAMP": (Magnitude, LAMP()), "global": (Magnitude, Global()), "ERK": (Magnitude, ERK()), "uniform": (Magnitude, Uniform()),
     "gradient, global": (Snip, Global()), "gradient, uniform": (Snip, Uniform()), "random": (Random, Uniform()),
 }  # fmt: skip
-TRAINING = Training(epochs=1, batch_size=128, learning_rate=RATE, weight_decay=1e-4, mixed_precision="bf16")
+START = Experiment(
+    task="small_cifar:load", model="resnet_20",
+    training=Training(epochs=12, batch_size=64, learning_rate=0.1, weight_decay=1e-4),
+)  # fmt: skip
 
 
 def recipe(arm: str, sparsity: float, seed: int) -> sc.Recipe:
@@ -51,17 +54,15 @@ def figures_of(runs: list[dict[str, Any]]) -> dict[str, Any]:
 
 def main() -> None:
     options = arguments()
-    weights = checkpoint("resnet20", options.data)
-    start = Experiment(task="cifar10", model="resnet_20", pretrained=weights, training=TRAINING)
     made = {
-        (a, s): [dc.replace(start, recipe=recipe(a, s, seed), method=a, seed=seed) for seed in SEEDS]
+        (a, s): [dc.replace(START, recipe=recipe(a, s, seed), method=a, seed=seed) for seed in SEEDS]
         for a in ARMS
         for s in SPARSITIES
     }
     results = {o.experiment.id: o.result for o in finish([e for es in made.values() for e in es], options)}
     found = {f"{a} at {s:.0%}": figures_of([r for e in es if (r := results[e.id]) is not None]) for (a, s), es in made.items()}
-    dense = results[start.id] or {}
-    total = sum(n for name, n, _ in dense["layers"] if "conv" in name)
+    dense = [r for s in SEEDS if (r := results[dc.replace(START, seed=s).id]) is not None]
+    total = sum(n for name, n, _ in dense[0]["layers"] if "conv" in name)
 
     def top1(arm: str, sparsity: float) -> float:
         return 100 * float(found[f"{arm} at {sparsity:.0%}"]["top1"]["mean"])
@@ -87,14 +88,18 @@ def main() -> None:
         "layer-budgets",
         "one ranking by each weight's share of its layer's squares beats global, equal and Erdős-Rényi shares at high sparsity",
         {
-            "task": "cifar10", "model": "resnet_20, trained weights, output layer dense", "fine_tuning_epochs": EPOCHS,
-            "peak_learning_rate": RATE, "recalibration_examples": RECALIBRATED, "seeds": SEEDS, "training": TRAINING.to_dict(),
-            "varied_with_the_seed": "data order, augmentation, recalibration pictures, the random control's lot",
+            "start": START.to_dict(), "output layer": "dense", "fine_tuning_epochs": EPOCHS, "peak_learning_rate": RATE,
+            "recalibration_examples": RECALIBRATED, "seeds": SEEDS,
             "published": "the order alone: LAMP ≥ global ≥ uniform and ERK on VGG-16 and ResNets, most at high sparsity",
         },
-        {"dense_top1": dense["test"]["top1"], "ways": found},
+        {"dense_top1": mean_std(r["test"]["top1"] for r in dense), "ways": found},
         checks,
-        ("One shot and half an epoch of fine-tuning, where the paper prunes in rounds and trains each out.",),
+        (
+            "One shot and two epochs of fine-tuning, where the paper prunes in rounds and trains each out; 10 000 pictures of "
+            "16 × 16, see small_cifar.py.",
+            "The given ResNet-20 on whole CIFAR-10, one shot and half an epoch on an NVIDIA H100, three seeds: LAMP 79.9 and "
+            "67.4 %, one ranking 80.5 and 68.0, ERK 80.1 and 68.1 at 90 and 95 %.",
+        ),
     )  # fmt: skip
 
 
