@@ -1,6 +1,6 @@
-"""A trained ResNet-56 on CIFAR-10 in a file 15× smaller, within half a point: pruned while fine-tuned, shared, coded.
+"""A trained ResNet-56 on CIFAR-10 in a file 15× smaller, within half a point: pruned by OBS without training, shared, coded.
 
-Less than half an epoch of training, since an epoch of ResNet-56 takes a core of a CPU a quarter of an hour.
+The shared values are tuned for a quarter of an epoch, since an epoch of ResNet-56 takes a core of a CPU twenty minutes.
 
     python benchmarks/experiments/deep_compression_resnet56.py     # writes benchmarks/results/deep-compression-resnet56.json
 """
@@ -13,19 +13,19 @@ from common import arguments, checkpoint, finish, mean_std, write
 from deep_compression import error_in_a_fresh_process
 
 import secateur as sc
-from secateur.allocation import LAMP
+from secateur.allocation import Uniform
 from secateur.lab import Experiment, run
 from secateur.pipeline import Pipeline
-from secateur.recovery import Finetune
-from secateur.schedule import Cubic
+from secateur.recovery import Reconstruct
+from secateur.schedule import OneShot
+from secateur.score import OBS
 from secateur.training import Training
 
-SEEDS = (0,)
+SEEDS = (0, 1, 2)
 PRUNE = sc.Recipe(
-    allocation=LAMP(), schedule=Cubic(sparsity=0.655, begin=0, end=60, every=6),
-    recovery=Finetune(epochs=0.3, learning_rate=0.005),
+    score=OBS(), allocation=Uniform(), schedule=OneShot(sparsity=0.65), recovery=Reconstruct(recalibrate=2000)
 )  # fmt: skip
-PIPELINE = Pipeline(prune=PRUNE, share=sc.Share(conv=4, linear=4, epochs=0.15, learning_rate=1e-4, recalibrate=2000))
+PIPELINE = Pipeline(prune=PRUNE, share=sc.Share(conv=3, linear=4, epochs=0.25, learning_rate=1e-4, recalibrate=2000))
 
 
 def experiment(weights: str, seed: int) -> Experiment:
@@ -56,9 +56,9 @@ def main() -> None:
         figures,
         {"file ≥ 15× smaller": figures["ratio"]["mean"] >= 15, "error ≤ dense + 0.5 pt": error <= dense + 0.005},
         (
-            "A third of an epoch after pruning is what two CPU cores afford, and the network is far from recovered.",
-            "On an NVIDIA H100, 75 % of the weights pruned in six epochs at 0.02, before sharing: 92.43, 92.46 and 92.54 % for "
-            "three seeds. Both bars need a longer training at a smaller rate.",
+            "The given network was trained on all training pictures, our validation split's too, so settings were chosen by "
+            "how near the outputs stay to its own on 1000 training pictures, varied as in training, that nothing was fitted to.",
+            "A third of an epoch of fine-tuning by magnitude, the way tried before, was 1.2 points behind at 14.6×.",
         ),
     )
 
