@@ -1,6 +1,6 @@
-"""A trained ResNet-56 on CIFAR-10 in a file 15× smaller, within half a point: pruned by OBS without training, shared, coded.
+"""A trained ResNet-56 on CIFAR-10 in a file 15× smaller, within half a point: pruned by OBS, shared, coded, with no training.
 
-The shared values are tuned for a quarter of an epoch, since an epoch of ResNet-56 takes a core of a CPU twenty minutes.
+What training would mend the batch norms' statistics do: they are taken anew after the pruning and after the sharing.
 
     python benchmarks/experiments/deep_compression_resnet56.py     # writes benchmarks/results/deep-compression-resnet56.json
 """
@@ -25,7 +25,7 @@ SEEDS = (0, 1, 2)
 PRUNE = sc.Recipe(
     score=OBS(), allocation=Uniform(), schedule=OneShot(sparsity=0.65), recovery=Reconstruct(recalibrate=2000)
 )  # fmt: skip
-PIPELINE = Pipeline(prune=PRUNE, share=sc.Share(conv=3, linear=4, epochs=0.25, learning_rate=1e-4, recalibrate=2000))
+PIPELINE = Pipeline(prune=PRUNE, share=sc.Share(conv=3, linear=4, epochs=0, recalibrate=2000))
 
 
 def experiment(weights: str, seed: int) -> Experiment:
@@ -58,6 +58,7 @@ def main() -> None:
         (
             "The given network was trained on all training pictures, our validation split's too, so settings were chosen by "
             "how near the outputs stay to its own on 1000 training pictures, varied as in training, that nothing was fitted to.",
+            "Tuning the shared values for 40 steps brought the outputs no nearer, at rates of 0.0001 and 0.001.",
             "A third of an epoch of fine-tuning by magnitude, the way tried before, was 1.2 points behind at 14.6×.",
         ),
     )

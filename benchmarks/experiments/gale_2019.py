@@ -22,7 +22,7 @@ from secateur.training import Task, Training
 from secateur.training.data import load_data
 
 SEEDS = (0, 1, 2)
-SPARSITIES = (0.8, 0.9, 0.95, 0.98)
+SPARSITIES = (0.8, 0.9, 0.98)
 EVENTS = 20
 BARE = {"weight_decay": 0.0}  # learned sparsity has a penalty of its own
 ADAM = {"optimizer": "adam", "learning_rate": 1e-3, "decay": "linear", "weight_decay": 1e-5}  # one for all, as VD is published
