@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 
 import pytest
@@ -12,6 +13,11 @@ settings.register_profile(
     "secateur", deadline=None, derandomize=True, database=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("secateur")
+
+
+def pytest_collection_finish() -> None:
+    gc.collect()
+    gc.freeze()  # thousands of collected tests are no garbage, and a collector that walks them again and again takes its time
 
 
 @pytest.fixture(autouse=True)

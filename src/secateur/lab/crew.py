@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 import multiprocessing
 import multiprocessing.connection
 import os
@@ -216,16 +215,11 @@ def _serve(
             source.load()
     except SecateurError as e:
         wrong = str(e)
-    frozen = False  # not gc.get_freeze_count(): it counts hundreds of thousands of objects, one by one
     with contextlib.suppress(EOFError, OSError, KeyboardInterrupt):
         while True:
             experiment = pipe.recv()
             tell = _sparing(lambda *now, id=experiment.id: pipe.send(Step(id, *now)))
             pipe.send(run_one(experiment, root, data, tell) if wrong is None else Ended(Outcome(experiment, error=wrong)))
-            if not frozen:  # all is imported by now; Accelerate collects after every training, and looks at it
-                gc.collect()
-                gc.freeze()
-                frozen = True
 
 
 def _sparing(say: Callable[[str, int, int], None]) -> Callable[[str, int, int], None]:

@@ -210,7 +210,6 @@ class _Loop:
     def close(self) -> None:
         """Give the model its own ``forward`` back, after an error too."""
         self.accelerator.unwrap_model(self.prepared, keep_fp32_wrapper=False)
-        self.accelerator.free_memory()
         vars(self.model).pop("forward", None)
         if self.own_forward is not None:
             vars(self.model)["forward"] = self.own_forward
