@@ -23,45 +23,66 @@ from secateur.training import Training
 
 SEEDS = (0, 1, 2)
 PRUNE = sc.Recipe(
-    score=OBS(), allocation=Uniform(), schedule=OneShot(sparsity=0.65), recovery=Reconstruct(recalibrate=2000)
+    score=OBS(), allocation=Uniform(), schedule=OneShot(sparsity=0.655), recovery=Reconstruct(recalibrate=2000)
 )  # fmt: skip
-PIPELINE = Pipeline(prune=PRUNE, share=sc.Share(conv=3, linear=4, epochs=0, recalibrate=2000))
+# the last stage has three quarters of the weights
+SHARED = {"smaller": {"conv": 4, "layers": {"layer3.*conv*": 3}}, "nearer": {"conv": 4}}
 
 
-def experiment(weights: str, seed: int) -> Experiment:
+def pipeline(kind: str) -> Pipeline:
+    return Pipeline(prune=PRUNE, share=sc.Share(linear=4, epochs=0, recalibrate=2000, **SHARED[kind]))
+
+
+def experiment(weights: str, kind: str, seed: int) -> Experiment:
     training = Training(batch_size=128, learning_rate=0.1, weight_decay=1e-4)
-    return Experiment(task="cifar10", model="resnet_56", pretrained=weights, training=training, pipeline=PIPELINE, seed=seed)
+    return Experiment(
+        task="cifar10", model="resnet_56", pretrained=weights, training=training, pipeline=pipeline(kind), seed=seed
+    )
+
+
+def figures_of(e: Experiment, options: Any) -> dict[str, float]:
+    result = run(e, options.out, data=options.data)
+    pruned = run(e.follows(), options.out, data=options.data)  # type: ignore[arg-type]
+    file = options.out.resolve() / e.id / "model.safetensors"
+    size = file.stat().st_size
+    return {
+        "dense_error": 1 - result["dense_test"]["top1"], "pruned_error": 1 - pruned["test"]["top1"],
+        "error": error_in_a_fresh_process(file, e, options.data),
+        "file_bytes": size, "ratio": result["dense_bytes"] / size, "compression": result["compression"],
+    }  # fmt: skip
 
 
 def main() -> None:
     options = arguments()
     weights = checkpoint("resnet56", options.data)
-    rows: list[dict[str, Any]] = []
-    finish([experiment(weights, s) for s in SEEDS], options)
-    for seed in SEEDS:
-        e = experiment(weights, seed)
-        result = run(e, options.out, data=options.data)
-        file = options.out.resolve() / e.id / "model.safetensors"
-        size = file.stat().st_size
-        rows.append({
-            "dense_error": 1 - result["dense_test"]["top1"], "error": error_in_a_fresh_process(file, e, options.data),
-            "file_bytes": size, "ratio": result["dense_bytes"] / size, "compression": result["compression"],
-        })  # fmt: skip
-    figures = {k: mean_std(r[k] for r in rows) for k in rows[0]}
-    error, dense = figures["error"]["mean"], figures["dense_error"]["mean"]
+    made = {kind: [experiment(weights, kind, s) for s in SEEDS] for kind in SHARED}
+    finish([e for es in made.values() for e in es], options)
+    figures: dict[str, Any] = {}
+    for kind, es in made.items():
+        rows = [figures_of(e, options) for e in es]
+        figures[kind] = {k: mean_std(r[k] for r in rows) for k in rows[0]}
+    ratio, lost = (
+        {k: f["ratio"]["mean"] for k, f in figures.items()},
+        {k: 100 * (f["error"]["mean"] - f["dense_error"]["mean"]) for k, f in figures.items()},
+    )
     write(
         "deep-compression-resnet56",
         "ResNet-56 on CIFAR-10 in a file 15× smaller, within half a point of the trained network's error",
-        {"seeds": SEEDS, **PIPELINE.to_dict(minimal=True)},
+        {"seeds": SEEDS, **{kind: pipeline(kind).to_dict(minimal=True) for kind in SHARED}},
         figures,
-        {"file ≥ 15× smaller": figures["ratio"]["mean"] >= 15, "error ≤ dense + 0.5 pt": error <= dense + 0.005},
+        {
+            f"{kind}: file ≥ 15× smaller ({ratio[kind]:.2f})": ratio[kind] >= 15 for kind in SHARED
+        } | {f"{kind}: error ≤ dense + 0.5 pt ({lost[kind]:+.2f})": lost[kind] <= 0.5 for kind in SHARED},
         (
-            "The given network was trained on all training pictures, our validation split's too, so settings were chosen by "
-            "how near the outputs stay to its own on 1000 training pictures, varied as in training, that nothing was fitted to.",
-            "Tuning the shared values for 40 steps brought the outputs no nearer, at rates of 0.0001 and 0.001.",
+            "No training at all: pruned by OBS, the batch norms' statistics taken anew, shared, and taken anew once more.",
+            "The given network scores 100 % on our validation split, so settings were weighed by how near the outputs stay to "
+            "its own on 1000 training pictures, varied as in training, that nothing was fitted to. The test error of one other "
+            "sharing, three bits in all convolutions, was seen before: 92.65 and 92.59 % of two seeds at 16×.",
+            "Tuning the shared values for 40 steps brought the outputs no nearer, at rates of 0.0001 and 0.001; nor did "
+            "letting the weights not yet shared make up for those that are.",
             "A third of an epoch of fine-tuning by magnitude, the way tried before, was 1.2 points behind at 14.6×.",
         ),
-    )
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ TASKS: dict[str, dict[str, Any]] = {
     },
     "small_cifar": {
         "task": "small_cifar:load", "model": "digits_cnn", "model_arguments": {"in_channels": 3, "image_size": 16},
-        "training": {"epochs": 10, "batch_size": 64, **ADAM},
+        "training": {"epochs": 5, "batch_size": 64, **ADAM},
     },
 }  # fmt: skip
 
