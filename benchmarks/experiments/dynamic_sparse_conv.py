@@ -5,30 +5,27 @@ python benchmarks/experiments/dynamic_sparse_conv.py       # writes benchmarks/r
 
 from __future__ import annotations
 
+import dataclasses as dc
 from typing import Any
 
 from common import arguments, finish, mean_std, write
 from dynamic_sparse import recipe
+from small_cifar import START
 
 from secateur.lab import Experiment
-from secateur.training import Task, Training
-from secateur.training.data import load_data
 
 SEEDS = (0, 1, 2)
 SPARSITIES = (0.9, 0.98)
 ARMS = ("rigl", "set", "static")
-TASK = "small_cifar:load"
-TRAINING = Training(epochs=20, batch_size=64, learning_rate=0.05, weight_decay=1e-4, warmup=0.05)
+WARMED = dc.replace(START, training=dc.replace(START.training, warmup=0.05))
 
 
 def main() -> None:
     options = arguments()
-    steps = TRAINING.steps(len(Task(load_data(TASK, options.data)).data.train))
+    steps = WARMED.training.steps(len(WARMED.load_task(options.data).data.train))
 
     def experiment(arm: str, sparsity: float, seed: int) -> Experiment:
-        start = Experiment(
-            task=TASK, model="digits_cnn", model_arguments={"in_channels": 3, "image_size": 16}, training=TRAINING, seed=seed
-        )
+        start = dc.replace(WARMED, seed=seed)
         if arm == "dense":
             return start
         pruned = {"recipe": recipe(arm, sparsity, seed, steps).to_dict(), "method": arm, "start": "initial"}
@@ -59,8 +56,8 @@ def main() -> None:
         "dynamic-sparse-conv",
         "of convolutional networks that are sparse from the first step RigL's is better than SET's, and SET's than one whose "
         "mask stays",
-        {"task": TASK, "model": "digits_cnn, output layer dense", "sparsities": SPARSITIES, "seeds": SEEDS, "steps": steps,
-         "exchanges_every": 100, "exchanges_end_at": 3 * steps // 4, "training": TRAINING.to_dict(),
+        {"task": WARMED.task, "model": "digits_cnn, output layer dense", "sparsities": SPARSITIES, "seeds": SEEDS, "steps": steps,
+         "exchanges_every": 100, "exchanges_end_at": 3 * steps // 4, "training": WARMED.training.to_dict(),
          "published": "ResNet-50 on ImageNet at 90 %: RigL 73.0, SET 70.4, static 67.7 of 76.8 % (Erdős–Rényi kernel; from "
          "memory)"},
         {"methods": found},

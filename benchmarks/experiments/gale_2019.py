@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from common import arguments, finish, mean_std, write
+from small_cifar import NETWORK
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -36,7 +37,7 @@ TASKS: dict[str, dict[str, Any]] = {
         "training": {"epochs": 6, "batch_size": 128, **ADAM},
     },
     "small_cifar": {
-        "task": "small_cifar:load", "model": "digits_cnn", "model_arguments": {"in_channels": 3, "image_size": 16},
+        **NETWORK,
         "training": {"epochs": 5, "batch_size": 64, **ADAM},
     },
 }  # fmt: skip

@@ -14,17 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from common import arguments, finish, mean_std, side_by_side, write
+from small_cifar import START
 
 from secateur.lab import Experiment, instability
-from secateur.training import Training
 
 SEEDS = (0, 1, 2)
 SPARSITY, ROUNDS = 0.9, 3
 LATE, LAST = 157, 1570  # 5 and 50 % of the steps
-SMALL = Experiment(
-    task="small_cifar:load", model="digits_cnn", model_arguments={"in_channels": 3, "image_size": 16},
-    training=Training(epochs=20, batch_size=64, learning_rate=0.05, weight_decay=1e-4),
-)  # fmt: skip
 STEPS = (0, LATE, LAST)
 MATCHES = 1.0  # pt under dense, at most
 POINTS = 7
@@ -34,7 +30,7 @@ def rewound(seed: int, to: int) -> Experiment:
     """A tenth of the weights, trained from those of this step."""
     method = "late_rewinding" if to else "lottery_ticket"
     given = (("sparsity", SPARSITY), ("rounds", ROUNDS), ("to", to))
-    return dc.replace(SMALL, method=method, method_arguments=given, seed=seed)
+    return dc.replace(START, method=method, method_arguments=given, seed=seed)
 
 
 def line(experiment: Experiment, at_step: int, out: Path, data: Path | None) -> list[float]:
@@ -91,7 +87,7 @@ def main() -> None:
         "early in training a network becomes stable to the data order, and rewinding matches the dense network where the "
         "sub-network is stable",
         {
-            "start": SMALL.to_dict(), "sparsity": SPARSITY, "rounds": ROUNDS, "steps_shared": STEPS,
+            "start": START.to_dict(), "sparsity": SPARSITY, "rounds": ROUNDS, "steps_shared": STEPS,
             "points": POINTS, "seeds": SEEDS,
             "stable": "the error rises by less than 2 pt",
             "published": "ResNet-20 on CIFAR-10: dense networks stable from some 2000 steps of 62 000, sub-networks from 500",

@@ -9,14 +9,13 @@ import dataclasses as dc
 from typing import Any
 
 from common import arguments, finish, mean_std, write
+from small_cifar import START
 
 import secateur as sc
 from secateur.allocation import ERK, LAMP, Allocation, Global, Uniform
-from secateur.lab import Experiment
 from secateur.recovery import Finetune
 from secateur.schedule import OneShot
 from secateur.score import Magnitude, Random, Score, Snip
-from secateur.training import Training
 
 SEEDS = (0, 1, 2)
 SPARSITIES = (0.9, 0.95, 0.98)
@@ -26,10 +25,6 @@ ARMS: dict[str, tuple[type[Score], Allocation]] = {
     "LAMP": (Magnitude, LAMP()), "global": (Magnitude, Global()), "ERK": (Magnitude, ERK()), "uniform": (Magnitude, Uniform()),
     "gradient, global": (Snip, Global()), "gradient, uniform": (Snip, Uniform()), "random": (Random, Uniform()),
 }  # fmt: skip
-START = Experiment(
-    task="small_cifar:load", model="digits_cnn", model_arguments={"in_channels": 3, "image_size": 16},
-    training=Training(epochs=20, batch_size=64, learning_rate=0.05, weight_decay=1e-4),
-)  # fmt: skip
 
 
 def recipe(arm: str, sparsity: float, seed: int) -> sc.Recipe:
