@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from .codec.quantise import Share, nearest
-from .core.errors import ModelError
+from .codec.quantise import Share, nearest, on_grid
+from .core.errors import DataError, ModelError
 from .core.layers import unwrap
+from .core.statistics import Loss
 from .core.surgery import inner_optimizer
 
 __all__ = ["Sharer"]
@@ -30,9 +31,12 @@ class Sharer:
             through.
         share: which layers get how many values.
         optimizer: whose every step is followed by ``step()``, for loops one does not own; see ``attach``.
+        data: training batches, for values on a grid: (inputs, labels), mappings, or bare tensors.
+        loss: ``loss(model, batch)`` for data of another form.
 
     Raises:
         ModelError: nothing to share, or a weight that is no finite number.
+        DataError: values on a grid, and no data.
 
     Example:
         >>> from secateur.codec.quantise import Share
@@ -48,14 +52,25 @@ class Sharer:
     Source: S. Han, H. Mao, W. Dally, "Deep Compression", 2016 (arXiv:1510.00149), section 3.3.
     """
 
-    def __init__(self, model: nn.Module, share: Share, *, optimizer: torch.optim.Optimizer | None = None) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        share: Share,
+        *,
+        optimizer: torch.optim.Optimizer | None = None,
+        data: Iterable[Any] | None = None,
+        loss: Loss | None = None,
+    ) -> None:
         if not isinstance(model, nn.Module):
             raise ModelError(f"model must be a torch.nn.Module; got {type(model).__name__}")
         self.model, self.share, self.t = unwrap(model), share, 0
         self._members: dict[str, _Members] = {}
         self._hook: Any = None
         self._handles: list[RemovableHandle] = []
-        books = {n: (p, share.codebook(n, p)) for n, p in self.model.named_parameters() if share.bits(n, p)}
+        if share.values == "grid":
+            books: dict[str, tuple[Tensor, Tensor | None]] = {n: (p, None) for n, p in self._on_grid(data, loss).items()}
+        else:
+            books = {n: (p, share.codebook(n, p)) for n, p in self.model.named_parameters() if share.bits(n, p)}
         if not books:
             raise ModelError(
                 f"no parameter of this {type(self.model).__name__} is shared; give conv, linear, vectors or layers bits"
@@ -146,6 +161,18 @@ class Sharer:
         self.apply()
 
     # ---------------------------------------------------------------- how it works
+
+    def _on_grid(self, data: Iterable[Any] | None, loss: Loss | None) -> dict[str, nn.Parameter]:
+        """The parameters that lie on a grid now."""
+        if data is None:
+            raise DataError("values 'grid' rounds layers with their inputs in sight; pass Sharer(..., data=batches)")
+        assert self.share.rate is not None
+        most = {n: 2 ** (b - 1) for n, p in self.model.named_parameters() if (b := self.share.bits(n, p))}
+        found = on_grid(self.model, most, data, rate=self.share.rate, damping=self.share.damping, loss=loss) if most else {}
+        for name, value in found.items():
+            with torch.no_grad():
+                self.model.get_parameter(name).copy_(value)
+        return {n: self.model.get_parameter(n) for n in found}
 
     def _find_zeros(self) -> dict[str, Tensor]:
         """What is pruned of the weights that are not shared; a vector's zeros are no pruned weights."""

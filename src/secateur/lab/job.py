@@ -117,9 +117,9 @@ class Job:
         assert earlier is not None
         share, training = experiment.pipeline.share, experiment.training
         load(Path(root) / earlier.id / "model.safetensors", self.model)
-        self.sharer = Sharer(self.model, share)
+        batches = training_batches(experiment, self.task, share.recalibrate)
+        self.sharer = Sharer(self.model, share, data=batches)
         if share.recalibrate:
-            batches = training_batches(experiment, self.task, share.recalibrate)
             recalibrate_(self.model, batches, examples=share.recalibrate)
         if self.saved is None:
             self.before = self.task.evaluate(self.model, self.task.data.test)

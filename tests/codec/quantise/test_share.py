@@ -92,7 +92,7 @@ def test_files_both_ways(share):
     ("parts", "sentence"),
     [({"conv": 0}, "share: conv must be ≥ 1 and ≤ 16; got 0"), ({"linear": 2.5}, "share: linear must be a whole number"),
      ({"layers": {"a": 17}}, "share: layers must be ≥ 0 and ≤ 16; got 17"),
-     ({"values": "fixed"}, "share: values must be one of kmeans, uniform; got 'fixed'"),
+     ({"values": "fixed"}, "share: values must be one of kmeans, uniform, grid; got 'fixed'"),
      ({"start": "forgy"}, "share: start must be one of linear, density, random; got 'forgy'")],
 )  # fmt: skip
 def test_refuses(parts, sentence):

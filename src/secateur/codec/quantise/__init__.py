@@ -4,6 +4,7 @@ Sees tensors and modules, never an axis.
 """
 
 from .bits import choose_bits, sensitivity
+from .grid import on_grid, rounded
 from .kmeans import STARTS, centroids, kmeans, nearest
 from .share import Share
 from .sizes import entropy_bytes, sharing_ratio, size_model
@@ -16,6 +17,8 @@ __all__ = [
     "entropy_bytes",
     "kmeans",
     "nearest",
+    "on_grid",
+    "rounded",
     "sensitivity",
     "sharing_ratio",
     "size_model",

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ...core.component import build, check_bounds, coerce, param, plain
-from ...core.errors import ModelError
+from ...core.errors import ModelError, RecipeError
 from .. import bitmask
 from .kmeans import STARTS, centroids, kmeans, nearest
 
@@ -25,14 +25,20 @@ class Share:
     """The weights of a layer that are left become 2^b shared values; zeros stay zeros and are none of the values.
 
     ``kmeans`` takes argmin Σ_k Σ_{w ∈ c_k} (w − c_k)² as Lloyd's iteration finds it; ``uniform`` takes 2^b values equally
-    spaced over [min, max]. A layer shares with no other layer. A layer with no more than 2^b different values is as it was.
+    spaced over [min, max]; ``grid`` takes multiples of a step, no more than 2^b besides zero, rounds the weights in turn with
+    those not yet rounded making up for it, and by training data makes steps as coarse as ``rate`` bits a weight allow, finer
+    where the loss feels it more: what falls to zero is pruned. A layer shares with no other layer. A layer with no more than
+    2^b different values is as it was, but on a grid.
 
     Args:
         conv: bits of convolutions, tensors of three or more dimensions; None leaves them.
         linear: bits of matrices; None leaves them.
         vectors: bits of biases, normalisations and other vectors; None leaves them.
         layers: name pattern → bits, before all of these; the first match counts, and 0 leaves a tensor.
-        values: ``kmeans`` or ``uniform``.
+        values: ``kmeans``, ``uniform`` or ``grid``.
+        rate: bits a weight of a grid, positions included, that an ideal coder needs on average; with ``grid`` alone.
+        damping: of a grid's rounding: what is added to the diagonal of the inputs' moment, relative to its mean; more keeps
+            the weights nearer to those before.
         start: where k-means begins: ``linear``, ``density`` or ``random``.
         seed: of the random start.
         epochs: of tuning the shared values, in the ready-made training.
@@ -41,7 +47,7 @@ class Share:
         recalibrate: training examples that batch norms take new statistics over, before the tuning; 0 leaves them.
 
     Raises:
-        RecipeError: a parameter of wrong type or out of range.
+        RecipeError: a parameter of wrong type or out of range; a grid without a rate, or a rate without a grid.
 
     Example:
         >>> share = Share(linear=1)
@@ -50,14 +56,18 @@ class Share:
         >>> Share(conv=8, layers={"fc3*": 4}).bits("conv1.weight", torch.zeros(20, 1, 5, 5))
         8
 
-    Source: S. Han, H. Mao, W. Dally, "Deep Compression", 2016 (arXiv:1510.00149), section 3.
+    Source: S. Han, H. Mao, W. Dally, "Deep Compression", 2016 (arXiv:1510.00149), section 3; the grid: Frantar et al.,
+    *GPTQ*, 2023, arXiv:2210.17323, and Conzelmann & Bamler, *Reducing Storage of Pretrained Neural Networks by
+    Rate-Constrained Quantization and Entropy Coding*, 2025, arXiv:2505.18758.
     """
 
     conv: int | None = param(default=8, ge=1, le=_MOST)
     linear: int | None = param(default=5, ge=1, le=_MOST)
     vectors: int | None = param(default=None, ge=1, le=_MOST)
     layers: tuple[tuple[str, int], ...] = param(default=(), ge=0, le=_MOST)
-    values: str = param(default="kmeans", among=("kmeans", "uniform"))
+    values: str = param(default="kmeans", among=("kmeans", "uniform", "grid"))
+    rate: float | None = param(default=None, gt=0, le=_MOST)
+    damping: float = param(default=0.1, ge=0)
     start: str = param(default="linear", among=STARTS)
     seed: int = param(default=0, ge=0)
     epochs: float = param(default=1.0, ge=0)
@@ -70,6 +80,11 @@ class Share:
             value = coerce(getattr(self, f.name), hints[f.name], f"share: {f.name}")
             check_bounds(value, f.metadata, f"share: {f.name}")
             object.__setattr__(self, f.name, value)
+        if (self.rate is None) == (self.values == "grid"):
+            raise RecipeError(
+                f"share: values 'grid' and a rate go together; got values={self.values!r}, rate={self.rate}; e.g. "
+                "Share(values='grid', rate=2.0)"
+            )
         first = dict(reversed(self.layers))  # of two equal patterns the first counts, and a file has one
         object.__setattr__(self, "layers", tuple((n, first[n]) for n in dict.fromkeys(n for n, _ in self.layers)))
 
@@ -86,8 +101,10 @@ class Share:
         """The shared values of a tensor, ascending, in double precision; None where it is left as it is.
 
         Raises:
-            ModelError: the tensor has an entry that is no finite number.
+            ModelError: the tensor has an entry that is no finite number; a grid, which is no matter of one tensor alone.
         """
+        if self.values == "grid":
+            raise ModelError("values 'grid' rounds all layers by training data; share by Sharer(model, share, data=batches)")
         bits = self.bits(name, tensor)
         left = _survivors(tensor) if bits else tensor
         if bits and not bool(torch.isfinite(left).all()):
