@@ -47,7 +47,11 @@ def run_until_killed(experiment, root, after, *, keep_every=0.0):
     return True
 
 
-@pytest.mark.parametrize("kind", KINDS)
+# each way through a run once a day; the others differ in what is trained, not in how it goes on
+DAILY = ("dense", "one_shot", "han", "ramp", "rewind", "exchange", "scratch_b", "early_stop", "pipeline")
+
+
+@pytest.mark.parametrize("kind", [k if k in DAILY else pytest.param(k, marks=pytest.mark.slow) for k in KINDS])
 def test_interrupted_again_and_again(kind, finished, tmp_path):
     experiment = KINDS[kind]
     lengths, deaths = random.Random(kind), 0

@@ -28,7 +28,7 @@ EXACT = {
 }
 # the paper prints three digits, of a network whose shortcuts have no weights: what is saved is the same
 SAVED = {"resnet_34_a": (0.56e9, 1.7e6), "resnet_34_b": (0.88e9, 2.3e6)}
-SLOW = ("resnet_56_a", "resnet_110_a", "resnet_110_b")
+SLOW = ("resnet_56_a", "resnet_56_b", "resnet_110_a", "resnet_110_b")
 QUICK = [pytest.param(n, marks=pytest.mark.slow) if n in SLOW else n for n in EXACT]
 
 

@@ -65,9 +65,10 @@ def on_grid(
 
     Args:
         model: stays as it was.
-        most: parameter name → the greatest multiple; those that no linear layer or convolution multiplies are left out.
+        most: parameter name → the greatest multiple, which no weight passes; all-zero weights and those that no linear layer or
+            convolution multiplies are left out.
         data: training batches: (inputs, labels), mappings, or bare tensors.
-        rate: bits a weight that an ideal coder needs on average, positions included, over the weights of the answer.
+        rate: bits a weight that an ideal coder needs on average at most, positions included, over the weights of the answer.
         damping: see ``rounded``.
         loss: ``loss(model, batch)`` for data of another form.
 
@@ -75,8 +76,7 @@ def on_grid(
         Parameter name → its new value.
 
     Raises:
-        ModelError: no linear layer or convolution among the names, a weight that is no finite number, or a rate that no step
-            gives.
+        ModelError: no linear layer or convolution among the names, or a weight that is no finite number.
     """
     batches = list(data)
     if wrong := [n for n in most if not bool(torch.isfinite(model.get_parameter(n)).all())]:
@@ -85,34 +85,41 @@ def on_grid(
     if not moments:
         raise ModelError(f"no layer's inputs are multiplied by any of {', '.join(most)}; {_TAKES}")
     curves = collect_squared_gradients(model, list(moments), itertools.islice(examples(batches), _CURVED), loss)
-    weights = {n: model.get_parameter(n).detach() for n in moments}
+    weights = {n: w for n in moments if bool((w := model.get_parameter(n).detach()).any())}
+    if not weights:
+        return {}
     ready = {n: [_Ready(m, damping) for m in moments[n]] for n in weights}
-    steps = _relative_steps(weights, moments, curves, ready)
+    relative = _relative_steps(weights, moments, curves, ready)
     count = sum(w.numel() for w in weights.values())
 
     def at(kappa: float) -> dict[str, Tensor]:
-        return {n: _rounded(w, ready[n], kappa * steps[n], most[n]) for n, w in weights.items()}
+        steps = {n: max(kappa * relative[n], float(w.abs().max()) / most[n]) for n, w in weights.items()}
+        return {n: _rounded(w, ready[n], steps[n], most[n]) for n, w in weights.items()}
 
+    wide = {n: float(w.double().square().mean()) ** 0.5 / relative[n] for n, w in weights.items()}
+    spread = sum(w.numel() * math.log2(wide[n]) for n, w in weights.items()) / count
     # a normal weight takes log₂(σ/Δ) + log₂ √(2πe) bits
-    wide = {n: max(float(w.double().std(correction=0)), 1e-300) for n, w in weights.items()}
-    spread = sum(w.numel() * math.log2(wide[n] / steps[n]) for n, w in weights.items()) / count
     return _searched(at, 2 ** (spread + 2.05 - rate), rate, count)
 
 
 def _searched(at: Callable[[float], dict[str, Tensor]], kappa: float, rate: float, count: int) -> dict[str, Tensor]:
-    """What takes so many bits for each of count weights: steps twice as coarse take about one bit less."""
+    """What takes nearly so many bits for each of count weights, and no more: a step twice as coarse takes about one less."""
+    fine, coarse, most, best = 0.0, math.inf, -1.0, {}
     for _ in range(_TRIES):
         found = at(kappa)
-        over = 8 * sum(map(entropy_bytes, found.values())) / count - rate
-        if abs(over) <= _NEAR:
+        bits = 8 * sum(map(entropy_bytes, found.values())) / count
+        if bits > rate:
+            fine = kappa
+        else:
+            coarse = kappa
+            if bits > most:
+                most, best = bits, found
+        if rate - _NEAR <= bits <= rate:
             break
-        kappa *= 2**over
-    if abs(over) > 10 * _NEAR:
-        raise ModelError(
-            f"no step was found that takes {rate:g} bits a weight; the last takes {rate + over:.2f}; ask for another rate, or "
-            "give layers more bits"
-        )
-    return found
+        kappa *= 2 ** (bits - rate + _NEAR / 2)
+        if not fine < kappa < coarse:
+            kappa = math.sqrt(fine * coarse)
+    return best or {n: torch.zeros_like(t) for n, t in found.items()}
 
 
 class _Ready:
@@ -121,8 +128,10 @@ class _Ready:
     def __init__(self, moment: Tensor, damping: float) -> None:
         matrix, _ = damped(moment.double(), damping)
         self.order = matrix.diagonal().argsort(descending=True, stable=True)
-        inverse = torch.cholesky_inverse(torch.linalg.cholesky(matrix[self.order][:, self.order]))
-        self.upper = torch.linalg.cholesky(inverse, upper=True)
+        backwards = self.order.flip(0)
+        lower = torch.linalg.cholesky(matrix[backwards][:, backwards])  # its inverse, turned round, is U
+        eye = torch.eye(len(lower), dtype=lower.dtype, device=lower.device)
+        self.upper = torch.linalg.solve_triangular(lower, eye, upper=False).flip(0, 1)
         self.log_cost = float(-2 * self.upper.diagonal().log().mean())
 
 

@@ -36,7 +36,7 @@ class Share:
         vectors: bits of biases, normalisations and other vectors; None leaves them.
         layers: name pattern → bits, before all of these; the first match counts, and 0 leaves a tensor.
         values: ``kmeans``, ``uniform`` or ``grid``.
-        rate: bits a weight of a grid, positions included, that an ideal coder needs on average; with ``grid`` alone.
+        rate: bits a weight of a grid, positions included, that an ideal coder needs on average at most; with ``grid`` alone.
         damping: of a grid's rounding: what is added to the diagonal of the inputs' moment, relative to its mean; more keeps
             the weights nearer to those before.
         start: where k-means begins: ``linear``, ``density`` or ``random``.
