@@ -90,6 +90,27 @@ def test_the_rate_is_met_and_steps_differ_by_layer(rate):
     assert len({round(s, 6) for s in steps.values()}) == 3
 
 
+class Conv1D(nn.Module):
+    """The linear layer of GPT-2, inputs first."""
+
+    def __init__(self, weight, bias):
+        super().__init__()
+        self.weight, self.bias = nn.Parameter(weight), nn.Parameter(bias)
+
+    def forward(self, x):
+        return torch.addmm(self.bias, x, self.weight)
+
+
+def test_inputs_first_is_the_same_turned_round():
+    torch.manual_seed(0)
+    plain = nn.Sequential(nn.Linear(6, 4))
+    turned = nn.Sequential(Conv1D(plain[0].weight.detach().T.contiguous(), plain[0].bias.detach()))
+    data = [(torch.randn(32, 6), torch.randint(4, (32,)))]
+    one, other = (on_grid(m, {"0.weight": 128}, data, rate=8.0)["0.weight"] for m in (plain, turned))
+    assert torch.allclose(one, other.T, atol=1e-6)
+    assert one.any()
+
+
 def test_more_bits_than_the_values_take_clip_nothing():
     """No step is so fine that the greatest multiple falls short of a weight."""
     model = net()

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ...core.errors import ModelError
 from ...core.input_moment import collect_input_moments, damped
+from ...core.layers import is_transposed
 from ...core.statistics import Loss, collect_squared_gradients, examples
 from .sizes import entropy_bytes
 
@@ -85,7 +86,7 @@ def on_grid(
     if not moments:
         raise ModelError(f"no layer's inputs are multiplied by any of {', '.join(most)}; {_TAKES}")
     curves = collect_squared_gradients(model, list(moments), itertools.islice(examples(batches), _CURVED), loss)
-    weights = {n: w for n in moments if bool((w := model.get_parameter(n).detach()).any())}
+    weights = {n: _turned(model, n, w) for n in moments if bool((w := model.get_parameter(n).detach()).any())}
     if not weights:
         return {}
     ready = {n: [_Ready(m, damping) for m in moments[n]] for n in weights}
@@ -99,7 +100,13 @@ def on_grid(
     wide = {n: float(w.double().square().mean()) ** 0.5 / relative[n] for n, w in weights.items()}
     spread = sum(w.numel() * math.log2(wide[n]) for n, w in weights.items()) / count
     # a normal weight takes log₂(σ/Δ) + log₂ √(2πe) bits
-    return _searched(at, 2 ** (spread + 2.05 - rate), rate, count)
+    found = _searched(at, 2 ** (spread + 2.05 - rate), rate, count)
+    return {n: _turned(model, n, t) for n, t in found.items()}
+
+
+def _turned(model: nn.Module, name: str, weight: Tensor) -> Tensor:
+    """A weight with a row an output, or back."""
+    return weight.transpose(0, 1) if is_transposed(model, name) else weight
 
 
 def _searched(at: Callable[[float], dict[str, Tensor]], kappa: float, rate: float, count: int) -> dict[str, Tensor]:
