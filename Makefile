@@ -29,7 +29,7 @@ docs: .venv/installed  ## the site, into site/
 papers: .venv/installed  ## published claims at CPU scale, into benchmarks/results/ (a night)
 	for e in demo_digits han_2015 resnet20_allocation zhu_gupta_2018 bn_recalibration resnet56_filters depth lottery_ticket rewinding \
 	    movement exact_obs layer_budgets instability filters_by_score heads \
-	    scratch at_initialisation learned_masks dynamic_sparse dynamic_sparse_conv large_sparse_small_dense gale_2019 \
+	    scratch at_initialisation learned_masks variational_dropout dynamic_sparse dynamic_sparse_conv large_sparse_small_dense gale_2019 \
 	    deep_compression deep_compression_resnet56; do $(BIN)/python benchmarks/experiments/$$e.py || exit 1; done
 	$(BIN)/python docs/generate.py
 
