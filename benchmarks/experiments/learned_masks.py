@@ -43,6 +43,19 @@ def inputs_read(model: Any) -> list[int]:
     return [int((layer.weight != 0).any(0).sum()) for layer in (model.fc1, model.fc2, model.fc3)]
 
 
+def figures_of_networks(runs: list[dict[str, Any]], inputs: list[list[int]]) -> dict[str, Any]:
+    """What is left of one arm's networks, over its seeds."""
+    weights = [{n: (total, left) for n, total, left in r["layers"] if n.endswith("weight")} for r in runs]
+    return {
+        "validation_top1": mean_std(r["validation"]["top1"] for r in runs),
+        "error_percent": mean_std(100 * (1 - r["test"]["top1"]) for r in runs),
+        "compression_of_weights": mean_std(sum(t for t, _ in w.values()) / sum(x for _, x in w.values()) for w in weights),
+        "sparsity_percent": {n: mean_std(100 * (1 - w[n][1] / w[n][0]) for w in weights)["mean"] for n in weights[0]},
+        "inputs_read": [mean_std(n[k] for n in inputs)["mean"] for k in range(3)],
+        "seconds": mean_std(r["seconds"] for r in runs),
+    }
+
+
 def chosen(settings: list[dict[str, Any]], bar: float) -> dict[str, Any]:
     """Of the settings whose validation accuracy is above a bar the one that keeps least; with none, the most accurate."""
     good = [f for f in settings if f["validation_top1"]["mean"] >= bar]
@@ -60,18 +73,9 @@ def main() -> None:
     results = {o.experiment.id: o.result for o in finish(list(experiments.values()), options)}
 
     def figures_of(arm: str, i: int) -> dict[str, Any]:
-        runs = [r for s in SEEDS if (r := results[experiments[arm, i, s].id]) is not None]
-        networks = [inputs_read(load_model(experiments[arm, i, s], options.out)) for s in SEEDS]
-        weights = [{n: (total, left) for n, total, left in r["layers"] if n.endswith("weight")} for r in runs]
-        return {
-            "setting": SETTINGS[arm][i],
-            "validation_top1": mean_std(r["validation"]["top1"] for r in runs),
-            "error_percent": mean_std(100 * (1 - r["test"]["top1"]) for r in runs),
-            "compression_of_weights": mean_std(sum(t for t, _ in w.values()) / sum(x for _, x in w.values()) for w in weights),
-            "sparsity_percent": {n: mean_std(100 * (1 - w[n][1] / w[n][0]) for w in weights)["mean"] for n in weights[0]},
-            "inputs_read": [mean_std(n[k] for n in networks)["mean"] for k in range(3)],
-            "seconds": mean_std(r["seconds"] for r in runs),
-        }
+        made = [experiments[arm, i, s] for s in SEEDS]
+        runs = [r for e in made if (r := results[e.id]) is not None]
+        return {"setting": SETTINGS[arm][i], **figures_of_networks(runs, [inputs_read(load_model(e, options.out)) for e in made])}
 
     every = {a: [figures_of(a, i) for i in range(len(xs))] for a, xs in SETTINGS.items()}
     bar = every["dense"][0]["validation_top1"]["mean"] - 0.003

@@ -11,8 +11,8 @@ import dataclasses as dc
 from pathlib import Path
 from typing import Any
 
-from common import arguments, finish, mean_std, write
-from learned_masks import SEEDS, TRAINING, experiment, inputs_read
+from common import arguments, finish, write
+from learned_masks import SEEDS, TRAINING, experiment, figures_of_networks, inputs_read
 
 from secateur.lab import Experiment, load_model
 from secateur.training.data import Data, Normalise, load_data
@@ -37,16 +37,7 @@ def main() -> None:
 
     def figures_of(arm: str) -> dict[str, Any]:
         runs = [r for e in made[arm] if (r := results[e.id]) is not None]
-        weights = [{n: (total, left) for n, total, left in r["layers"] if n.endswith("weight")} for r in runs]
-        networks = [inputs_read(load_model(e, options.out)) for e in made[arm]]
-        return {
-            "validation_top1": mean_std(r["validation"]["top1"] for r in runs),
-            "error_percent": mean_std(100 * (1 - r["test"]["top1"]) for r in runs),
-            "compression_of_weights": mean_std(sum(t for t, _ in w.values()) / sum(x for _, x in w.values()) for w in weights),
-            "sparsity_percent": {n: mean_std(100 * (1 - w[n][1] / w[n][0]) for w in weights)["mean"] for n in weights[0]},
-            "inputs_read": [mean_std(n[k] for n in networks)["mean"] for k in range(3)],
-            "seconds": mean_std(r["seconds"] for r in runs),
-        }
+        return figures_of_networks(runs, [inputs_read(load_model(e, options.out)) for e in made[arm]])
 
     found = {arm: figures_of(arm) for arm in ARMS}
     ratio = float(found["variational_dropout"]["compression_of_weights"]["mean"])

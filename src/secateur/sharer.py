@@ -31,7 +31,7 @@ class Sharer:
             through.
         share: which layers get how many values.
         optimizer: whose every step is followed by ``step()``, for loops one does not own; see ``attach``.
-        data: training batches, for values on a grid: (inputs, labels), mappings, or bare tensors.
+        data: training batches, for values on a grid: (inputs, labels), or mappings.
         loss: ``loss(model, batch)`` for data of another form.
 
     Raises:

@@ -117,7 +117,9 @@ def test_more_bits_than_the_values_take_clip_nothing():
     found = on_grid(model, {"0.weight": 2, "6.weight": 2}, batches(), rate=16.0)
     for n, value in found.items():
         w = model.get_parameter(n).detach()
-        assert float(value.abs().max()) == pytest.approx(float(w.abs().max()), rel=0.6)
+        numbers = value.double() / (float(w.abs().max()) / 2)
+        assert torch.allclose(numbers, numbers.round(), atol=1e-5), "the step is half of the greatest weight"
+        assert numbers.abs().max() >= 1
         assert len(value.unique()) <= 5
 
 

@@ -68,7 +68,7 @@ def on_grid(
         model: stays as it was.
         most: parameter name → the greatest multiple, which no weight passes; all-zero weights and those that no linear layer or
             convolution multiplies are left out.
-        data: training batches: (inputs, labels), mappings, or bare tensors.
+        data: training batches with what the loss compares to: (inputs, labels), or mappings.
         rate: bits a weight that an ideal coder needs on average at most, positions included, over the weights of the answer.
         damping: see ``rounded``.
         loss: ``loss(model, batch)`` for data of another form.
