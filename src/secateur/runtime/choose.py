@@ -116,18 +116,26 @@ def _dense(layout: Layout, op: Op, weight: NDArray[np.float32]) -> list[Choice]:
     shapes = [
         s
         for t in _parts(space.vectors)
-        for b in (12, 8, 6, 4, 3, 2)
+        for b in (12, 10, 8, 6, 5, 4, 3, 2)
         if (s := Shape(1, b, t)).fits(target) and (op.settings["groups"] == 1 or each % b == 0) and b <= each
     ]
-    shapes.sort(key=_cost)
+    apart = 1 if {(t.down, t.right) for t in op.settings["taps"]} == {(0, 0)} else 2  # cache lines of a vector
+    costs = (lambda s: _weights_cost(s)), (lambda s: _loads_cost(s, apart))
+    shapes = list(dict.fromkeys(s for cost in costs for s in sorted(shapes, key=cost)[:2]))
     # All tiles of some rows before the next rows: weights come from memory once, and what tiles read stays in cache.
     chunks = max(1, min(len(weight) // 16, -(-weight.nbytes // _NEAR)))
-    return [Choice(s, n, chunks, True, chunks > 1) for s in shapes[:3] for n in _column_blocks(op, space.tile)]
+    return [Choice(s, n, chunks, True, chunks > 1) for s in shapes for n in _column_blocks(op, space.tile)]
 
 
-def _cost(shape: Shape) -> float:
+def _weights_cost(shape: Shape) -> float:
     """Half cycles of a dense step for each product: products, loads or the wait for a sum; and weights on their way here."""
     return max(8, shape.sums, shape.height + shape.vectors + 1) / shape.sums + 0.35 / shape.vectors
+
+
+def _loads_cost(shape: Shape, lines: int) -> float:
+    """The same, where loads stand in the way: each of the pixels' is of one cache line or two."""
+    loads = shape.height + lines * shape.vectors
+    return (max(8, shape.sums, loads) + 0.3 * loads) / shape.sums
 
 
 def _height(weight: NDArray[np.float32], groups: int) -> int:

@@ -108,7 +108,7 @@ class Compiled:
         if key not in self._plans:
             build_one = lambda layout, op: build(layout, op, self.picks.get((op.name, key[1], threads)), threads)  # noqa: E731
             self._free.setdefault(key, [])
-            self._plans[key] = lay_out(part, self.graph.forms, key[1], self.target, build_one)
+            self._plans[key] = lay_out(part, self.graph.forms, key[1], self.target, build_one, threads)
         return self._plans[key]
 
     def segments(self) -> list[tuple[int, Segment]]:

@@ -10,9 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .expand import expand, need_of
+from .expand import Tap, expand, need_of
 from .graph import Form, Op
+from .jit import addresses
 from .kernels.common import HEADER
+from .kernels.run.cpu import NAMES
+from .kernels.run.cpu import module as run_loop
 from .layout import Need, Place, Space, make_space
 from .memory import Memory
 from .segments import Segment
@@ -22,6 +25,8 @@ __all__ = ["Layout", "Plan", "Step", "lay_out"]
 
 _PLANES = {"phases", "pad", "export", "max_pool", "avg_pool", "concat"}  # take their first input in planes
 _TO_PLANES = {"import", "phases", "pad", "concat"}  # give planes
+_EACH = 8  # tiles for every thread, from which none waits long for another
+_LARGE = 1 << 20  # bytes of a value that has left a core's own cache when all of it is there
 
 
 @dataclass
@@ -38,6 +43,7 @@ class Step:
         why: why this kernel.
         sparsity: fraction of weights that are zero; None without weights.
         nbytes: of the packed weights.
+        by_tile: the tasks of a tile follow each other.
     """
 
     op: Op
@@ -49,6 +55,7 @@ class Step:
     why: str = ""
     sparsity: float | None = None
     nbytes: int = 0
+    by_tile: bool = False
 
 
 class Layout:
@@ -62,6 +69,7 @@ class Layout:
         slots: word of the workspace's header for every value outside.
         bytes: of a workspace.
         fills: ranges of floats that hold something other than zero from the start, with it.
+        chains: the operations, in lists of those that may go through the tiles together.
     """
 
     def __init__(self, segment: Segment, forms: dict[str, Form], batch: int, target: Target) -> None:
@@ -73,6 +81,7 @@ class Layout:
         self._masks: dict[tuple[Space, int, int], NDArray[np.int32]] = {}
         self._forms = {op.name: op.form for op in self.ops if op.form}
         self.spaces = self._spaces()
+        self.chains = self._chains()
         self.places: dict[str, Place] = {}
         memory = Memory(HEADER * 8)
         self._allocate(memory)
@@ -86,6 +95,10 @@ class Layout:
         if key not in self._masks:
             self._masks[key] = aligned(space.mask(form.height, form.width))
         return self._masks[key]
+
+    def chained(self, op: Op) -> bool:
+        """Whether a layer's first input is made in its own chain."""
+        return any({op.name, op.inputs[0]} <= {o.name for o in chain} for chain in self.chains)
 
     def outside(self, name: str) -> Form:
         """The sizes of one example outside, by the name of its slot."""
@@ -121,27 +134,47 @@ class Layout:
                 panels.update(dict.fromkeys(op.inputs, False))
         return panels
 
+    def _chains(self) -> list[list[Op]]:
+        """Layers that may go through the tiles together: what one gives, the next reads while it is still in cache."""
+        found: list[list[Op]] = []
+        for op in self.ops:
+            if found and self._joins(op, found[-1]):
+                found[-1].append(op)
+            else:
+                found.append([op])
+        return found
+
+    def _joins(self, op: Op, chain: list[Op]) -> bool:
+        """Whether a layer reads something large of the chain's, and of each tile only the same tile."""
+        made = {o.name: 4 * o.form.channels * self.spaces[o.name].plane for o in chain if o.form}
+        inside = [made[n] for n in op.inputs if n in made]
+        return (
+            op.kind == chain[-1].kind == "conv"
+            and self.spaces[op.name] == self.spaces[chain[-1].name]
+            and max(inside, default=0) >= _LARGE
+            and (op.inputs[0] not in made or op.settings["taps"] == [Tap(0, 0, 0)])
+        )
+
     def _allocate(self, memory: Memory) -> None:
-        """A buffer for every value, given back after its last use; a residual's becomes its sum's."""
-        panels, last = self._panels(), {n: i for i, op in enumerate(self.ops) for n in op.inputs}
+        """A buffer for every value, given back after the chain that uses it last; a residual's becomes its sum's."""
+        panels = self._panels()
         self._late: dict[str, Callable[[Memory], Place]] = {}
         buffers: dict[str, int] = {}
-        for i, op in enumerate(self.ops):
-            if op.form is None or op.kind == "export":
-                pass
-            else:
+        last = {n: c for c, chain in enumerate(self.chains) for op in chain for n in (op.name, *op.inputs)}
+        for c, chain in enumerate(self.chains):
+            for k, op in enumerate(chain):
+                if op.form is None or op.kind == "export":
+                    continue
                 space, form = self.spaces[op.name], op.form
                 old = op.inputs[1] if op.kind == "conv" and len(op.inputs) == 2 else None
-                if old and last[old] == i and old != op.inputs[0] and panels[old] == panels[op.name]:
+                others = [n for o in chain[:k] + chain[k + 1 :] for n in o.inputs] + [op.inputs[0]] if old else []
+                if old and last[old] == c and old not in others and panels[old] == panels[op.name]:
                     buffers[op.name] = buffers.pop(old)
                 else:
                     buffers[op.name] = memory.take(space, panels[op.name], form.channels, op.settings.get("fill", 0.0))
                 self._late[op.name] = _placed(buffers[op.name], space, form, panels[op.name])
-            for name in op.inputs:
-                if last[name] == i and name in buffers:
-                    memory.give(buffers.pop(name))
-            if op.form and op.kind != "export" and op.name not in last:
-                memory.give(buffers.pop(op.name))
+            for name in [n for n in buffers if last[n] == c]:
+                memory.give(buffers.pop(name))
 
 
 def _placed(buffer: int, space: Space, form: Form, panels: bool) -> Callable[[Memory], Place]:
@@ -164,14 +197,16 @@ class Plan:
     Attributes:
         layout: of its values.
         steps: in order.
-        table: address, job and tasks of every step, as the run loop reads them.
+        table: address, job and tasks of every step or chain of steps, as the run loop reads them.
+        keep: arrays that the table points to.
         address: of the table.
-        run: the loop over the steps, once it is known: looking it up takes as long as a small layer.
+        run: the loop over the table, once it is known: looking it up takes as long as a small layer.
     """
 
     layout: Layout
     steps: list[Step]
     table: NDArray[np.int64]
+    keep: list[Any] = field(default_factory=list)
     address: int = field(init=False)
     run: Any = None
 
@@ -180,10 +215,38 @@ class Plan:
 
 
 def lay_out(
-    segment: Segment, forms: dict[str, Form], batch: int, target: Target, build: Callable[[Layout, Op], list[Step]]
+    segment: Segment,
+    forms: dict[str, Form],
+    batch: int,
+    target: Target,
+    build: Callable[[Layout, Op], list[Step]],
+    threads: int = 1,
 ) -> Plan:
     """Lay a segment out and build its steps."""
     layout = Layout(segment, forms, batch, target)
-    steps = [s for op in layout.ops for s in build(layout, op)]
-    rows = [(s.address, s.job.ctypes.data, s.tasks) for s in steps]
-    return Plan(layout, steps, np.array(rows, np.int64).reshape(-1, 3))
+    steps: list[Step] = []
+    rows: list[tuple[int, int, int]] = []
+    keep: list[Any] = []
+    for chain in layout.chains:
+        of_chain = [build(layout, op) for op in chain]
+        steps += [s for made in of_chain for s in made]
+        for together in _runs([s for made in of_chain for s in made]):
+            tiles = layout.places[together[0].op.name].space.tiles if len(together) > 1 else 0
+            if tiles > 1 and (threads == 1 or tiles >= _EACH * threads):
+                words = [w for s in together for w in (s.address, s.job.ctypes.data, s.tasks // tiles)]
+                keep.append(np.array([len(together), *words], np.int64))
+                rows.append((addresses(run_loop(target), target, NAMES)["chain"], keep[-1].ctypes.data, tiles))
+            else:
+                rows += [(s.address, s.job.ctypes.data, s.tasks) for s in together]
+    return Plan(layout, steps, np.array(rows, np.int64).reshape(-1, 3), keep)
+
+
+def _runs(steps: list[Step]) -> list[list[Step]]:
+    """The same steps, those in lists of several whose tasks all follow each other tile by tile."""
+    found: list[list[Step]] = []
+    for step in steps:
+        if found and step.by_tile and found[-1][-1].by_tile:
+            found[-1].append(step)
+        else:
+            found.append([step])
+    return found

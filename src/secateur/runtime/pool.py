@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from .jit import addresses
-from .kernels.run.cpu import CONTROL, LIMIT, OPEN, module
+from .kernels.run.cpu import CONTROL, LIMIT, NAMES, OPEN, module
 from .plan import Plan, Step, aligned
 from .target import Target, host
 from .workspace import Workspace
@@ -24,7 +24,7 @@ _P, _N = ct.c_void_p, ct.c_int64
 
 @cache
 def _functions(target: Target) -> tuple[Any, Any, Any]:
-    at = addresses(module(target), target, ("run", "share", "help"))
+    at = addresses(module(target), target, NAMES)
     return (
         ct.CFUNCTYPE(None, _P, _N, _P, _N, _N)(at["run"]),
         ct.CFUNCTYPE(None, _P, _P, _P, _N, _N, _N, _P)(at["share"]),
@@ -105,7 +105,7 @@ def execute(plan: Plan, workspace: int, stride: int, examples: int, threads: int
         threads: at most; one when others hold the helpers.
     """
     target = plan.layout.cpu
-    table, count = plan.address, len(plan.steps)
+    table, count = plan.address, len(plan.table)
     if threads > 1:
         with _making:
             helpers = _helpers.setdefault(target, _Helpers(target))

@@ -15,20 +15,21 @@ from __future__ import annotations
 from ...ir import Function
 from ...target import Target
 
-__all__ = ["CONTROL", "LIMIT", "OPEN", "module"]
+__all__ = ["CONTROL", "LIMIT", "NAMES", "OPEN", "module"]
 
 CONTROL = 40  # 64-bit words
 OPEN, LIMIT = 32, 33
+NAMES = ("run", "chain", "share", "help")
 _TASKS, _FUNCTION, _JOB, _WORKSPACE, _STRIDE, _DONE = 8, 16, 17, 18, 19, 24
 _SPINS = 256  # turns of a waiting loop before the processor is offered to others
 
 
 def module(target: Target) -> str:
-    """IR of ``@run`` (one thread), ``@share`` (the caller of several) and ``@help`` (a helper)."""
+    """IR of ``@run`` (one thread), ``@chain`` (steps as one), ``@share`` (the caller of several) and ``@help`` (a helper)."""
     declared = (
         "declare void @llvm.x86.sse2.pause()" if target.triple.startswith("x86") else "declare void @llvm.aarch64.hint(i32)"
     )
-    return "\n".join([declared, _run(), _example(), _work(), _turn(target), _share(), _help(target)])
+    return "\n".join([declared, _run(), _chain(), _example(), _work(), _turn(target), _share(), _help(target)])
 
 
 def _run() -> str:
@@ -41,6 +42,20 @@ def _run() -> str:
             function, job, tasks = (f.load(k, at, i, step="i64", align=8) for i, k in enumerate(("ptr", "ptr", "i64")))
             with f.loop(0, tasks) as task:
                 f.run(f"call void {function}(ptr {job}, ptr %workspace, i64 {task.index})")
+    f.run("ret void")
+    return f.text()
+
+
+def _chain() -> str:
+    """One tile's tasks of some steps, one step after the other: the job says how many steps, then each one's tasks a tile."""
+    f = Function("void @chain(ptr %members, ptr %workspace, i64 %tile)")
+    count, first = f.load("i64", "%members", align=8), f.at("%members", 1, "i64")
+    with f.loop(0, count) as member:
+        at = f.at(first, f.let(f"mul i64 {member.index}, 3"), "i64")
+        function, job, each = (f.load(k, at, i, step="i64", align=8) for i, k in enumerate(("ptr", "ptr", "i64")))
+        begin = f.let(f"mul i64 %tile, {each}")
+        with f.loop(begin, f.let(f"add i64 {begin}, {each}")) as task:
+            f.run(f"call void {function}(ptr {job}, ptr %workspace, i64 {task.index})")
     f.run("ret void")
     return f.text()
 

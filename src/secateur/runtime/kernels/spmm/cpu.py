@@ -27,6 +27,9 @@ FIELDS = (
 )  # fmt: skip
 
 
+_STEPS = 64  # by which weights are fetched ahead: a step takes ten cycles or more, and memory several hundred
+
+
 @dataclass(frozen=True)
 class Shape:
     """What is unrolled.
@@ -144,6 +147,7 @@ class _Group:
 
     def __init__(self, f: Function, target: Target, shape: Shape, function: bool) -> None:
         self.function = function
+        self.fetch = target.triple.startswith("x86")  # on ARM the addresses push others out of registers
         self.f, self.shape, self.width, self.kind = f, shape, target.width, vector(target.width)
         self.inner: list[str] = []  # bytes from a block's first input to its others
         self.cells = [(r, b, t) for r in range(shape.rows) for b in range(shape.height) for t in range(shape.vectors)]
@@ -209,6 +213,9 @@ class _Group:
             place = f.let(f"mul i64 {step.index}, {shape.rows}")
             values = f.at("%values", f.let(f"mul i64 {place}, {shape.height * shape.columns}"), "float")
             deltas = f.at("%deltas", place, "i16")
+            if self.fetch:
+                for stream, size in ((values, 4 * shape.rows * shape.height * shape.columns), (deltas, 2 * shape.rows)):
+                    f.run(f"call void @llvm.prefetch.p0(ptr {f.at(stream, _STEPS * size)}, i32 0, i32 3, i32 1)")
             for r, c in product(range(shape.rows), range(shape.columns)):
                 pixels = f.at(at[r], self.inner[c - 1]) if c else at[r]
                 x = [f.load(self.kind, pixels, t) for t in range(shape.vectors)]

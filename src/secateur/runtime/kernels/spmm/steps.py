@@ -104,14 +104,15 @@ def spmm(layout: Layout, op: Op, choice: Choice, why: str = "") -> list[Step]:
         Step(
             op, str(choice) + (f", {function}" if function else ""), address, job, tiles * choice.chunks,
             [bias, limits, mask, arrays], why, 1 - packed.nonzeros / max(weight.size, 1), packed.nbytes,
+            by_tile=not choice.by_chunk,
         )
     ]  # fmt: skip
 
 
 def _lines(layout: Layout, op: Op, choice: Choice) -> int:
-    """Cache lines of the next panel that every group fetches: all of it in one task; none where values lie in planes."""
+    """Cache lines of the next panel that every group fetches: all of it in one task; none in planes, or not yet made."""
     source, shape = layout.places[op.inputs[0]], choice.shape
-    if not source.panels or choice.dense or choice.by_chunk:
+    if not source.panels or choice.dense or choice.by_chunk or layout.chained(op):
         return 0
     parts = source.space.vectors // shape.vectors
     groups = max(1, len(op.tensors["weight"]) // (shape.rows * shape.height * choice.chunks))
