@@ -8,7 +8,7 @@ demo: .venv/installed  ## train, prune, recover, save, reload, measure and repor
 	$(BIN)/secateur demo
 
 test: .venv/installed  ## all tests but the slow ones
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow and not paper"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not paper"
 
 slow: .venv/installed  ## the slow tests
 	OMP_NUM_THREADS=2 $(BIN)/python -m pytest -m "slow or paper"

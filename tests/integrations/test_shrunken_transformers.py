@@ -26,8 +26,7 @@ T.logging.disable_progress_bar()
 
 from secateur.integrations.transformers import FILE, fit_config_, from_pretrained, save_pretrained  # noqa: E402
 
-# what all tests look at takes a minute to make: one worker makes it
-pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.xdist_group("shrunken_transformers")]
+pytestmark = pytest.mark.filterwarnings("ignore")
 
 TEXT = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 20}
 WORDS = {"vocab_size": 30, "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}

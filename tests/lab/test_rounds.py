@@ -52,7 +52,9 @@ def _one_thread():
     torch.set_num_threads(threads)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "kind", [pytest.param(k, marks=pytest.mark.slow) if k in ("rates", "random", "initial") else k for k in KINDS]
+)
 def test_two_rounds_and_then_four_are_four_at_once(kind, finished, tmp_path):
     two, four = (with_rounds(KINDS[kind], r) for r in (2, 4))
     stages = []

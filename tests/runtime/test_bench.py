@@ -13,7 +13,12 @@ from secateur.core.errors import RecipeError
 from secateur.runtime import bench
 from secateur.runtime.target import TARGETS
 
-CASES = [(op, case) for op, cases in bench.CASES.items() for case in cases]
+LARGE = "4096→4096, one vector, 90%"
+CASES = [
+    pytest.param(op, case, marks=pytest.mark.slow) if (op, case) == ("spmm", LARGE) else (op, case)
+    for op, cases in bench.CASES.items()
+    for case in cases
+]
 RUNS = {"gemv": ["one vector"], "layer_norm": ["layer norm"], "pointwise": ["add", "gelu", "silu", "clamp"], "pool": [" pool"],
         "spmm": [" vectors"]}  # fmt: skip
 

@@ -19,10 +19,8 @@ from .table import write
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 OWN = ["densenet", "shufflenet", "inception", "u-net", "gqa", "res2net", "grouped", "odd", "tied"]
-TRANSFORMERS = [
-    "albert", "bart", "beit", "bert", "bloom", "clip", "convnext", "deberta-v2", "distilbert", "falcon", "fnet", "gemma", "gpt2",
-    "gpt_neox", "llama", "mamba", "mobilebert", "opt", "phi3", "qwen3", "resnet", "roformer", "vit", "xlnet",
-]  # fmt: skip
+TRANSFORMERS = ["albert", "bart", "clip", "convnext", "deberta-v2", "fnet", "gpt2", "llama", "mamba", "opt", "resnet", "vit"]
+ALIKE = ["beit", "bert", "bloom", "distilbert", "falcon", "gemma", "gpt_neox", "mobilebert", "phi3", "qwen3", "roformer", "xlnet"]
 
 
 @pytest.mark.parametrize("name", OWN)
@@ -31,7 +29,7 @@ def test_own(name: str) -> None:
 
 
 @pytest.mark.skipif(installed("transformers") is None, reason="Transformers is not installed")
-@pytest.mark.parametrize("name", TRANSFORMERS)
+@pytest.mark.parametrize("name", [*TRANSFORMERS, *(pytest.param(n, marks=pytest.mark.slow) for n in ALIKE)])
 def test_transformers(name: str) -> None:
     passes(f"transformers/{name}")
 
