@@ -11,13 +11,16 @@ import dataclasses as dc
 from pathlib import Path
 from typing import Any
 
+import torch
 from common import arguments, finish, write
 from learned_masks import SEEDS, TRAINING, experiment, figures_of_networks, inputs_read
 
 from secateur.lab import Experiment, load_model
 from secateur.training.data import Data, Normalise, load_data
 
-ARMS: dict[str, dict[str, float]] = {"variational_dropout": {"kl": 1.0}, "dense": {}}
+ARMS: dict[str, dict[str, float]] = {"variational_dropout": {"kl": 0.45, "train_clip": True}, "dense": {}}
+
+torch.set_flush_denormal(True)  # Adam's moments of weights that are clipped fade, and denormal numbers are slow
 
 
 def load(folder: str | Path | None = None) -> Data:
@@ -50,7 +53,13 @@ def main() -> None:
         found,
         {f"≥ 60 × (published: 68 ×; {ratio:.1f})": ratio >= 60,
          f"error within 0.3 pt of dense ({lost:+.2f})": lost <= 0.3},
-        ("Nothing was chosen here: the settings are those of learned_masks.py, the pixels the paper's.",),
+        (
+            "The training is that of learned_masks.py, the pixels the paper's; weights with log α ≥ 3 are clipped in training.",
+            "The penalty's weight was chosen by validation on a seed that is not among these, 7: clipped, 1 gave 107.8 × at 97.88 % "
+            "and 0.5 gave 71.4 × at 98.12 %; 0.45 is a little less than the latter.",
+            "As published, with weight 1 and no clipping, one seed gave 56.0 × at 1.75 % error; learned_masks.py has three on "
+            "normalised pixels.",
+        ),
     )  # fmt: skip
 
 

@@ -28,6 +28,7 @@ def variational_dropout(
     kl: float = 1.0,
     begin: int = 25,
     ramp: int = 75,
+    train_clip: bool = False,
     epochs: float | None = None,
     learning_rate: float | None = None,
 ) -> Recipe:
@@ -44,6 +45,7 @@ def variational_dropout(
         kl: weight of the penalty; 1 is the variational bound.
         begin: optimizer steps without it.
         ramp: steps in which it rises.
+        train_clip: weights with log α ≥ 3 are left out while training, too: more of them go.
         epochs: epochs of the training it happens in, when that begins with a trained network; None for a whole training.
         learning_rate: peak rate of that training.
 
@@ -54,7 +56,7 @@ def variational_dropout(
     """
     return Recipe(
         structure=Weights(),
-        score=VariationalDropout(examples=examples, kl=kl, begin=begin, ramp=ramp),
+        score=VariationalDropout(examples=examples, kl=kl, begin=begin, ramp=ramp, train_clip=train_clip),
         allocation=Threshold(at=-3.0) if sparsity is None else Global(),
         schedule=OneShot(sparsity=0.5 if sparsity is None else sparsity, at_training_step=steps),
         recovery=KeepTraining() if epochs is None else Finetune(epochs=epochs, learning_rate=learning_rate),

@@ -33,7 +33,8 @@ class VariationalDropout(Learned):
         ramp: steps in which it then rises linearly from 0.
         initial: log σ² at the start.
         threshold: log α from which a weight is only noise; ``Threshold(at=-threshold)`` removes those.
-        train_clip: leave such weights out of training passes too.
+        train_clip: leave such weights out of training passes too. They stay out, and with Adam their moments fade to denormal
+            numbers, which are slow on CPUs: call ``torch.set_flush_denormal(True)`` before.
         learning_rate: of log σ²; None for that of the weights.
 
     Example:
