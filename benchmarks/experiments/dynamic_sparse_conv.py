@@ -78,8 +78,8 @@ def main() -> None:
         (
             "All three sparse arms start with one random mask of Erdős–Rényi densities. 10 000 pictures of 16 × 16, see "
             "small_cifar.py.",
-            "ResNet-20, which has batch norms, was added when the figures of the network without them were known. RigL leads on it, "
-            "and comes last on the other.",
+            "ResNet-20, which has batch norms, was added when the figures of the network without them were known. RigL leads on "
+            "it, and comes last on the other.",
             "ResNet-20 on whole CIFAR-10 at 90 %, 12 epochs on an NVIDIA H100: RigL 80.42 % of three seeds, SET 80.12 of two, "
             "dense 85.01 of three.",
         ),

@@ -12,20 +12,17 @@ from numpy.typing import NDArray
 
 from .expand import Tap, expand, need_of
 from .graph import Form, Op
-from .jit import addresses
 from .kernels.common import HEADER
-from .kernels.run.cpu import NAMES
-from .kernels.run.cpu import module as run_loop
 from .layout import Need, Place, Space, make_space
 from .memory import Memory
 from .segments import Segment
+from .table import table
 from .target import Target
 
 __all__ = ["Layout", "Plan", "Step", "lay_out"]
 
 _PLANES = {"phases", "pad", "export", "max_pool", "avg_pool", "concat"}  # take their first input in planes
 _TO_PLANES = {"import", "phases", "pad", "concat"}  # give planes
-_EACH = 8  # tiles for every thread, from which none waits long for another
 _LARGE = 1 << 20  # bytes of a value that has left a core's own cache when all of it is there
 
 
@@ -224,29 +221,6 @@ def lay_out(
 ) -> Plan:
     """Lay a segment out and build its steps."""
     layout = Layout(segment, forms, batch, target)
-    steps: list[Step] = []
-    rows: list[tuple[int, int, int]] = []
-    keep: list[Any] = []
-    for chain in layout.chains:
-        of_chain = [build(layout, op) for op in chain]
-        steps += [s for made in of_chain for s in made]
-        for together in _runs([s for made in of_chain for s in made]):
-            tiles = layout.places[together[0].op.name].space.tiles if len(together) > 1 else 0
-            if tiles > 1 and (threads == 1 or tiles >= _EACH * threads):
-                words = [w for s in together for w in (s.address, s.job.ctypes.data, s.tasks // tiles)]
-                keep.append(np.array([len(together), *words], np.int64))
-                rows.append((addresses(run_loop(target), target, NAMES)["chain"], keep[-1].ctypes.data, tiles))
-            else:
-                rows += [(s.address, s.job.ctypes.data, s.tasks) for s in together]
-    return Plan(layout, steps, np.array(rows, np.int64).reshape(-1, 3), keep)
-
-
-def _runs(steps: list[Step]) -> list[list[Step]]:
-    """The same steps, those in lists of several whose tasks all follow each other tile by tile."""
-    found: list[list[Step]] = []
-    for step in steps:
-        if found and step.by_tile and found[-1][-1].by_tile:
-            found[-1].append(step)
-        else:
-            found.append([step])
-    return found
+    chains = [[s for op in chain for s in build(layout, op)] for chain in layout.chains]
+    rows, keep = table(layout, chains, threads)
+    return Plan(layout, [s for chain in chains for s in chain], rows, keep)
