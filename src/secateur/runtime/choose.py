@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from .graph import Op
 from .kernels.attention.steps import attention
-from .kernels.depthwise.steps import depthwise, is_depthwise
+from .kernels.depthwise.steps import depthwise
 from .kernels.gemv.steps import gemv
 from .kernels.layer_norm.steps import layer_norm
 from .kernels.mean.steps import mean
@@ -66,7 +66,7 @@ def possible(layout: Layout, op: Op, choice: Choice, threads: int) -> bool:
 
 def layer(layout: Layout, op: Op, choice: Choice, why: str = "") -> list[Step]:
     """The steps of a layer with weights, as chosen."""
-    if choice.dense and is_depthwise(op):
+    if choice.dense and op.depthwise:
         return depthwise(layout, op, why)
     if choice.dense and layout.target.width == 1:
         return gemv(layout, op, why)
@@ -77,10 +77,11 @@ def candidates(layout: Layout, op: Op, threads: int = 1, every: bool = False) ->
     """Ways to compute a layer, the likeliest first; dense and sparse ones only where either may win, unless all are asked for."""
     weight, space = matrix(op), layout.places[op.name].space
     sparsity = 1 - np.count_nonzero(weight) / max(weight.size, 1)
-    sparse, dense = _sparse(layout, op, weight), _dense(layout, op, weight)
+    dense = _dense(layout, op, weight)
+    sparse = [] if op.settings.get("strided") else _sparse(layout, op, weight)
     found = (
         [*dense, *sparse] if every else
-        dense if sparsity < _DENSE_BELOW and dense else
+        dense if not sparse or (sparsity < _DENSE_BELOW and dense) else
         sparse if sparsity > _SPARSE_ABOVE or not dense else
         [*sparse, *dense] if sparsity > 0.6 else [*dense, *sparse]
     )  # fmt: skip
@@ -110,7 +111,7 @@ def _sparse(layout: Layout, op: Op, weight: NDArray[np.float32]) -> list[Choice]
 
 def _dense(layout: Layout, op: Op, weight: NDArray[np.float32]) -> list[Choice]:
     target, space = layout.target, layout.places[op.name].space
-    if target.width == 1 or is_depthwise(op):
+    if target.width == 1 or op.depthwise:
         return [Choice(Shape(1, 1, 1), dense=True)]
     each = len(weight) // op.settings["groups"]
     shapes = [

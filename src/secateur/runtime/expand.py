@@ -69,7 +69,7 @@ def _windows(op: Op, source: Form, maker: Op | None) -> list[Op]:
     ]
     (sh, sw), fill = s["stride"], -math.inf if op.kind == "max_pool" else 0.0
     positive = maker is not None and maker.settings.get("range", (-1.0,))[0] >= 0.0  # then zeros around it are never larger
-    if op.kind != "conv" and (sh, sw) != (1, 1) and sw <= 2 and (not fill or positive or not any(s["padding"])):
+    if (op.kind != "conv" or op.depthwise) and (sh, sw) != (1, 1) and sw <= 2 and (not fill or positive or not any(s["padding"])):
         taps = [Tap(0, r, c) for r, c in places]
         return [dc.replace(op, settings={**s, "taps": taps, "phases": 1, "strided": True})]
     phases = sorted({(r % sh, c % sw) for r, c in places})

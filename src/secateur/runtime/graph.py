@@ -12,6 +12,9 @@ import torch
 __all__ = ["Form", "Graph", "Op", "Ref", "function_of", "name_of", "references"]
 
 
+_MOST = 49  # weights of a depthwise window, all unrolled
+
+
 @dataclass(frozen=True)
 class Form:
     """What one value looks like to the kernels.
@@ -60,6 +63,14 @@ class Op:
     tensors: dict[str, torch.Tensor] = field(default_factory=dict)
     label: str = ""
     why: str = ""
+
+    @property
+    def depthwise(self) -> bool:
+        """Whether every channel of an image has one window of its own, and nothing is added."""
+        if self.kind != "conv" or self.form is None or self.form.kind != "image" or len(self.inputs) != 1:
+            return False
+        weight = self.tensors["weight"]
+        return self.settings["groups"] == len(weight) and weight[0].numel() <= _MOST
 
 
 @dataclass

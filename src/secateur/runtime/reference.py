@@ -10,7 +10,6 @@ from torch import Tensor
 from .graph import Op
 from .kernels.attention.reference import attention
 from .kernels.depthwise.reference import depthwise
-from .kernels.depthwise.steps import is_depthwise
 from .kernels.gemv.reference import gemv
 from .kernels.layer_norm.reference import layer_norm
 from .kernels.mean.reference import mean
@@ -43,7 +42,7 @@ REFERENCES: dict[str, Any] = {
 
 def run_op(op: Op, *inputs: Tensor) -> Tensor:
     """One operation on tensors in the user's layout, in their precision."""
-    if op.kind == "conv" and is_depthwise(op):
+    if op.depthwise:
         return depthwise(op.settings, op.tensors, *inputs)
     one = op.kind == "conv" and op.settings["groups"] == 1 and inputs[0].dim() == 2 and len(inputs[0]) == 1
     return (gemv if one else REFERENCES[op.kind])(op.settings, op.tensors, *inputs)

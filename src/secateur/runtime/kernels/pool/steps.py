@@ -8,6 +8,7 @@ from ...graph import Op
 from ...jit import addresses
 from ...job import as_bits, make_job
 from ...plan import Layout, Step, aligned
+from .. import rows
 from . import strided
 from .cpu import FIELDS, module
 
@@ -36,17 +37,18 @@ def pool(layout: Layout, op: Op) -> list[Step]:
 
 def _strided(layout: Layout, op: Op) -> list[Step]:
     """The same without phases: windows are read where they are."""
-    source, place, taps = layout.places[op.inputs[0]], layout.places[op.name], op.settings["taps"]
-    (down, right), form, lanes = op.settings["stride"], place.form, layout.target.width
-    kind, per, pitch = op.kind.removesuffix("_pool"), -(-form.channels // 16), source.space.pitch
+    taps, pitch = op.settings["taps"], layout.places[op.inputs[0]].space.pitch
+    channels, kind = layout.places[op.name].form.channels, op.kind.removesuffix("_pool")
+    per = -(-channels // 16)
     offsets = aligned(np.array([4 * (t.down * pitch + t.right) for t in taps], np.int64))
-    mask = aligned(np.where(np.arange(lanes) <= (form.width - 1) % lanes, -1, 0).astype(np.int32))
+    mask = aligned(rows.mask_of(layout, op))
     job = make_job(
         strided.FIELDS,
-        x=source.start, x_row=source.row_step, x_step=4 * down * pitch,
-        y=place.start, y_row=place.row_step, y_step=4 * place.space.pitch,
-        rows=form.height, vectors=-(-form.width // lanes), filled=place.space.plane // lanes, channels=form.channels, per=per,
-        taps=len(taps), scale=as_bits(1 / len(taps)), offsets=offsets, mask=mask,
-    )  # fmt: skip
-    address = addresses(strided.module(layout.target, kind, right), layout.target, ("pool",))["pool"]
-    return [Step(op, f"{kind} pool", address, job, -(-form.channels // per), [offsets, mask])]
+        **rows.fields_of(layout, op, per),
+        mask=mask,
+        taps=len(taps),
+        scale=as_bits(1 / len(taps)),
+        offsets=offsets,
+    )
+    address = addresses(strided.module(layout.target, kind, op.settings["stride"][1]), layout.target, ("pool",))["pool"]
+    return [Step(op, f"{kind} pool", address, job, -(-channels // per), [offsets, mask])]

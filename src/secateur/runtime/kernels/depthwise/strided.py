@@ -1,0 +1,50 @@
+"""Depthwise convolution whose windows lie two apart, read where they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ...ir import Function, vector
+from ...target import Target
+from .. import rows
+from ..common import declare
+from ..pointwise.functions import activate
+
+__all__ = ["FIELDS", "module"]
+
+FIELDS = (*rows.FIELDS, "*lines", "*weight", "*bias", "*range")  # bytes from the first pixel to each line of a window
+
+
+def module(target: Target, stride: int, taps: tuple[tuple[int, int], ...], function: str = "", parameter: float = 0.0) -> str:
+    """IR of ``@depthwise(job, workspace, task)``; a task is some channels.
+
+    Args:
+        target: the CPU.
+        stride: 1 or 2 pixels from one window to the next in a row.
+        taps: of the window: which line, and pixels to the right.
+        function: of each sum before the clamp; none by default.
+        parameter: of the function.
+    """
+    w, v, n = target.width, vector(target.width), len(taps)
+    f = Function("void @depthwise(ptr %job, ptr %workspace, i64 %task)")
+    a = f.fields("%job", FIELDS)
+    lines = [f.load("i64", a["lines"], i, align=8) for i in range(1 + max(line for line, _ in taps))]
+    low, high = (f.splat(w, f.load("float", a["range"], i)) for i in range(2))
+
+    def of(channel: str) -> Callable[[str], str]:
+        own = f.at(a["weight"], f.let(f"mul i64 {channel}, {n}"), "float")
+        weights = [f.splat(w, f.load("float", own, i)) for i in range(n)]
+        bias = f.splat(w, f.load("float", a["bias"], channel))
+
+        def result(at: str) -> str:
+            found = bias
+            for weight, (line, right) in zip(weights, taps, strict=True):
+                window = f.at(f.at(at, lines[line]), 4 * right)
+                found = f.fma(w, weight, rows.read(f, target, stride, window), found)
+            return f.clamp(v, activate(f, w, found, function, parameter) if function else found, low, high)
+
+        return result
+
+    rows.emit(f, target, stride, a, of)
+    f.run("ret void")
+    return "\n".join([declare(target), f.text()])
