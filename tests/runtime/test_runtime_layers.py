@@ -18,6 +18,13 @@ from sparse_cases import error, every_way, kernels, sparse_, torch_ops
 CLOSE = 3e-6
 
 
+@pytest.mark.parametrize("stride", [1, 2])
+def test_one_output_of_several_inputs_is_no_depthwise_layer(stride):
+    torch.manual_seed(0)
+    layer, x = nn.Conv2d(5, 1, 3, stride), torch.randn(2, 5, 9, 8)
+    assert error(layer, kernels(layer, x), x) < CLOSE
+
+
 @st.composite
 def convolutions(draw):
     groups = draw(st.sampled_from([1, 1, 1, 2, 3]))

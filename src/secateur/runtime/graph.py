@@ -70,7 +70,7 @@ class Op:
         if self.kind != "conv" or self.form is None or self.form.kind != "image" or len(self.inputs) != 1:
             return False
         weight = self.tensors["weight"]
-        return self.settings["groups"] == len(weight) and weight[0].numel() <= _MOST
+        return self.settings["groups"] == len(weight) and weight.shape[1] == 1 and weight[0].numel() <= _MOST
 
 
 @dataclass
