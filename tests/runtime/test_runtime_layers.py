@@ -25,6 +25,12 @@ def test_one_output_of_several_inputs_is_no_depthwise_layer(stride):
     assert error(layer, kernels(layer, x), x) < CLOSE
 
 
+def test_more_rows_than_short_numbers_tell():
+    torch.manual_seed(0)
+    layer, x = sparse_(nn.Linear(3, 65_600), 0.5), torch.randn(5, 3)
+    assert error(layer, kernels(layer, x), x) < CLOSE
+
+
 @st.composite
 def convolutions(draw):
     groups = draw(st.sampled_from([1, 1, 1, 2, 3]))

@@ -56,7 +56,7 @@ class Shape:
         return self.sums + (self.vectors if self.height > 1 else 0) + 1 <= target.registers
 
 
-def module(target: Target, shape: Shape, function: str = "", parameter: float = 0.0) -> str:
+def module(target: Target, shape: Shape, function: str = "", parameter: float = 0.0, rows: str = "i32") -> str:
     """IR of ``@spmm(job, workspace, task)``; a task is a tile of T vectors of pixels and a chunk of rows.
 
     Args:
@@ -64,9 +64,10 @@ def module(target: Target, shape: Shape, function: str = "", parameter: float = 
         shape: what is unrolled.
         function: of each sum before the clamp; none by default.
         parameter: of the function.
+        rows: kind of the numbers that say which rows a group has, ``"i16"`` or ``"i32"``.
     """
     finish = _finish(target, shape, function, parameter) if function else ""
-    return "\n".join([declare(target), finish, _groups(target, shape, bool(function)), _task(target, shape)])
+    return "\n".join([declare(target), finish, _groups(target, shape, bool(function), rows), _task(target, shape)])
 
 
 def _finish(target: Target, shape: Shape, function: str, parameter: float) -> str:
@@ -130,10 +131,10 @@ def _task(target: Target, shape: Shape) -> str:
     return f.text()
 
 
-def _groups(target: Target, shape: Shape, function: bool) -> str:
+def _groups(target: Target, shape: Shape, function: bool, rows: str) -> str:
     """All groups of a block of columns, for one tile."""
     f = Function(f"internal void @groups({_GROUP_ARGS}) noinline")
-    body = _Group(f, target, shape, function)
+    body = _Group(f, target, shape, function, rows)
     body.inner = [f.load("i64", "%inner", c, align=8) for c in range(1, shape.columns)]
     with f.loop("%begin", "%end", carry=[("ptr", "%later")]) as group:
         group.next = [body.later(group.values[0])]
@@ -145,8 +146,8 @@ def _groups(target: Target, shape: Shape, function: bool) -> str:
 class _Group:
     """Emits one group: sums from bias and residual, or from what earlier columns left; all steps; store."""
 
-    def __init__(self, f: Function, target: Target, shape: Shape, function: bool) -> None:
-        self.function = function
+    def __init__(self, f: Function, target: Target, shape: Shape, function: bool, rows: str) -> None:
+        self.function, self.rows = function, rows
         self.fetch = target.triple.startswith("x86")  # on ARM the addresses push others out of registers
         self.f, self.shape, self.width, self.kind = f, shape, target.width, vector(target.width)
         self.inner: list[str] = []  # bytes from a block's first input to its others
@@ -156,14 +157,14 @@ class _Group:
         f, shape = self.f, self.shape
         begin, end = f.load_index("i32", "%ends", group), f.load_index("i32", f.at("%ends", group, "i32"), 1)
         place = f.let(f"mul i64 {group}, {shape.rows}")
-        bases, rows = f.at("%bases", place, "i32"), f.at("%rows", place, "i32")
+        bases, rows = f.at("%bases", place, "i32"), f.at("%rows", place, self.rows)
         pointers = [f.at("%x", f.load_index("i32", bases, r)) for r in range(shape.rows)]
-        first = [f.load_index("i32", rows, r) for r in range(shape.rows)]
+        first = [f.load_index(self.rows, rows, r) for r in range(shape.rows)]
         self.row = {(r, b): f.let(f"add i64 {first[r]}, {b}") for r in range(shape.rows) for b in range(shape.height)}
         self.there = {k: f.let(f"icmp ult i64 {row}, %count") for k, row in self.row.items()}
         self.row = {k: f.let(f"select i1 {self.there[k]}, i64 {row}, i64 0") for k, row in self.row.items()}
         self.y = {k: f.at("%y", f.let(f"mul i64 {row}, %y_row")) for k, row in self.row.items()}
-        self._ahead(f.at(rows, shape.rows, "i32"))
+        self._ahead(f.at(rows, shape.rows, self.rows))
         kinds = [self.kind] * len(self.cells)
         sums = f.choose("%first", kinds, lambda: self._fresh(kinds), self._left)
         self._store(self._steps(begin, end, pointers, sums), kinds)
@@ -181,7 +182,7 @@ class _Group:
         f = self.f
         with f.when("%first"):
             for r in range(self.shape.rows):
-                next_row = f.load_index("i32", rows, r)
+                next_row = f.load_index(self.rows, rows, r)
                 there = f.let(f"icmp ult i64 {next_row}, %count")
                 base = f.at("%y", f.let(f"mul i64 {f.let(f'select i1 {there}, i64 {next_row}, i64 0')}, %y_row"))
                 for b in range(self.shape.height):

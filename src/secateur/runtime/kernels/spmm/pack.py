@@ -25,7 +25,7 @@ class Packed:
         starts: groups before each block of columns of each chunk of rows, ``[chunks · blocks + 1]``.
         ends: steps before each group, ``[groups + 1]``.
         bases: bytes from the tile's start to the first input, ``[groups, R]``.
-        rows: first row of each block, ``[groups, R]``; one past the last where there is none.
+        rows: first row of each block, ``[groups, R]``; one past the last where there is none. Short numbers, if they suffice.
         values: ``[steps, R, C, B]``.
         deltas: floats to the next block's first input, ``[steps, R]``.
         inner: bytes from a block's first input to each of its inputs, ``[C]``.
@@ -35,7 +35,7 @@ class Packed:
     starts: NDArray[np.int32]
     ends: NDArray[np.int32]
     bases: NDArray[np.int32]
-    rows: NDArray[np.int32]
+    rows: NDArray[np.uint16] | NDArray[np.int32]
     values: _Floats
     deltas: NDArray[np.uint16]
     inner: _Ints
@@ -144,7 +144,7 @@ class _Builder:
             np.array(self.starts, np.int32),
             np.concatenate(self.ends).astype(np.int32),
             bases.astype(np.int32),
-            rows.astype(np.int32),
+            rows.astype(np.uint16) if rows.max() <= _FAR else rows.astype(np.int32),
             np.concatenate([p[2].ravel() for p in self.parts]),
             np.concatenate([p[3].ravel() for p in self.parts]).astype(np.uint16),
             inner.astype(np.int64),

@@ -98,7 +98,7 @@ def spmm(layout: Layout, op: Op, choice: Choice, why: str = "") -> list[Step]:
         by_chunk=choice.by_chunk, count=len(weight), bias=bias, mask=mask, range=limits, **arrays,
     )  # fmt: skip
     function = op.settings["function"]
-    text = module(layout.target, choice.shape, function, op.settings["parameter"])
+    text = module(layout.target, choice.shape, function, op.settings["parameter"], f"i{8 * packed.rows.itemsize}")
     address = addresses(text, layout.target, ("spmm",))["spmm"]
     return [
         Step(
