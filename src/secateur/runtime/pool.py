@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from .jit import addresses
-from .kernels.run.cpu import CONTROL, LIMIT, NAMES, OPEN, module
+from .kernels.run.cpu import CLOSED, CONTROL, LIMIT, NAMES, OPEN, module
 from .plan import Plan, Step, aligned
 from .target import Target, host
 from .workspace import Workspace
@@ -47,7 +47,7 @@ class _Helpers:
         self.target = target
         self.busy = threading.Lock()
         self.control = aligned(np.zeros(CONTROL, np.int64))
-        self.control[0] = 0xFFFFFFFF
+        self.control[0] = CLOSED
         self._awake = threading.Condition()
         self._threads: list[threading.Thread] = []
         self._wanted = 0

@@ -2,12 +2,13 @@
 
 A control block is shared by the caller and its helpers::
 
-    word  0  turn << 32 | next task     16  function     18  workspace                              24  tasks done
+    word  0  turn, tasks taken          16  function     18  workspace                              24  tasks done
     word  8  tasks of this turn         17  job          19  bytes to the next thread's workspace   32  open   33  last helper
 
-Whoever changes word 0 from ``(turn, i)`` to ``(turn, i + 1)`` has task ``i``. The turn counts up with every step, so that a
-thread that slept through a step cannot take a task of a later one for its own: its exchange fails. What a turn says is
-written while the word reads *closed* (no task left) and not changed before all its tasks are done.
+Word 0 is ``turn << 40 | back << 20 | front``. Whoever counts one of the last two up has a task: even threads the first ones,
+odd threads the last ones, so that from step to step a thread finds in its own cache what it wrote. The turn counts up with
+every step, so that a thread that slept through a step cannot take a task of a later one for its own: its exchange fails. What
+a turn says is written while the word reads *closed* (no task left) and not changed before all its tasks are done.
 """
 
 from __future__ import annotations
@@ -15,10 +16,12 @@ from __future__ import annotations
 from ...ir import Function
 from ...target import Target
 
-__all__ = ["CONTROL", "LIMIT", "NAMES", "OPEN", "module"]
+__all__ = ["CLOSED", "CONTROL", "LIMIT", "NAMES", "OPEN", "module"]
 
 CONTROL = 40  # 64-bit words
 OPEN, LIMIT = 32, 33
+_BITS = 20  # of the tasks taken from one end
+CLOSED = (1 << 2 * _BITS) - 1
 NAMES = ("run", "chain", "share", "help")
 _TASKS, _FUNCTION, _JOB, _WORKSPACE, _STRIDE, _DONE = 8, 16, 17, 18, 19, 24
 _SPINS = 256  # turns of a waiting loop before the processor is offered to others
@@ -75,13 +78,17 @@ def _work() -> str:
     f.run("br label %again")
     f.start("again")
     word = f.let("load atomic i64, ptr %control acquire, align 8")
-    task = f.let(f"and i64 {word}, 4294967295")
     tasks = f.let(f"load atomic i64, ptr {f.at('%control', _TASKS, 'i64')} acquire, align 8")
+    front, back, left = _taken(f, word, tasks)
     limit = f.load("i64", "%control", LIMIT, align=8)
-    left, able = f.let(f"icmp ult i64 {task}, {tasks}"), f.let(f"icmp sle i64 %thread, {limit}")
+    able = f.let(f"icmp sle i64 %thread, {limit}")
+    odd = f.let("trunc i64 %thread to i1")
+    last = f.let(f"sub i64 {f.let(f'sub i64 {tasks}, 1')}, {back}")
+    task = f.let(f"select i1 {odd}, i64 {last}, i64 {front}")
+    more = f.let(f"add i64 {word}, {f.let(f'select i1 {odd}, i64 {1 << _BITS}, i64 1')}")
     f.run(f"br i1 {f.let(f'and i1 {left}, {able}')}, label %take, label %none")
     f.start("take")
-    taken = f.let(f"cmpxchg ptr %control, i64 {word}, i64 {f.let(f'add i64 {word}, 1')} acq_rel acquire")
+    taken = f.let(f"cmpxchg ptr %control, i64 {word}, i64 {more} acq_rel acquire")
     f.run(f"br i1 {f.let(f'extractvalue {{i64, i1}} {taken}, 1')}, label %do, label %again")
     f.start("do")
     function, job, workspace = (f.load("ptr", "%control", i, step="i64", align=8) for i in (_FUNCTION, _JOB, _WORKSPACE))
@@ -92,6 +99,13 @@ def _work() -> str:
     f.start("none")
     f.run("ret void")
     return f.text()
+
+
+def _taken(f: Function, word: str, tasks: str) -> tuple[str, str, str]:
+    """How many tasks were taken from the front and from the back, and whether any is left."""
+    front, back = f.let(f"and i64 {word}, {(1 << _BITS) - 1}"), f.let(f"lshr i64 {word}, {_BITS}")
+    back = f.let(f"and i64 {back}, {(1 << _BITS) - 1}")
+    return front, back, f.let(f"icmp ult i64 {f.let(f'add i64 {front}, {back}')}, {tasks}")
 
 
 def _turn(target: Target) -> str:
@@ -105,8 +119,8 @@ def _turn(target: Target) -> str:
     f.run(f"store atomic i64 0, ptr {done} release, align 8")
     f.run(f"store atomic i64 %tasks, ptr {f.at('%control', _TASKS, 'i64')} release, align 8")
     word = f.let("load atomic i64, ptr %control monotonic, align 8")
-    turn = f.let(f"add i64 {f.let(f'lshr i64 {word}, 32')}, 1")
-    turn = f.let(f"shl i64 {turn}, 32")
+    turn = f.let(f"add i64 {f.let(f'lshr i64 {word}, {2 * _BITS}')}, 1")
+    turn = f.let(f"shl i64 {turn}, {2 * _BITS}")
     f.run(f"store atomic i64 {turn}, ptr %control seq_cst, align 8")
     f.run("call void @work(ptr %control, i64 0)")
     f.run("br label %wait")
@@ -124,7 +138,7 @@ def _turn(target: Target) -> str:
     f.start("last")
     f.run("br label %wait")
     f.start("close")
-    f.run(f"store atomic i64 {f.let(f'or i64 {turn}, 4294967295')}, ptr %control release, align 8")
+    f.run(f"store atomic i64 {f.let(f'or i64 {turn}, {CLOSED}')}, ptr %control release, align 8")
     f.run("ret void")
     return f.text()
 
@@ -152,9 +166,8 @@ def _help(target: Target) -> str:
     f.start("look")
     idle = f.let("phi i64 [ 0, %entry ], [ 0, %work ], [ %more, %last ]")
     word = f.let("load atomic i64, ptr %control monotonic, align 8")
-    task = f.let(f"and i64 {word}, 4294967295")
     tasks = f.let(f"load atomic i64, ptr {f.at('%control', _TASKS, 'i64')} monotonic, align 8")
-    f.run(f"br i1 {f.let(f'icmp ult i64 {task}, {tasks}')}, label %work, label %rest")
+    f.run(f"br i1 {_taken(f, word, tasks)[2]}, label %work, label %rest")
     f.start("work")
     f.run("call void @work(ptr %control, i64 %thread)")
     f.run("br label %look")
