@@ -18,9 +18,9 @@ from secateur.runtime import plan, table
 class Bottleneck(nn.Module):
     """1×1, 3×3 and 1×1, with a way around them, and what comes after."""
 
-    def __init__(self, outer, inner, around, again):
+    def __init__(self, outer, inner, around, again, groups):
         super().__init__()
-        self.first, self.window = nn.Conv2d(outer, inner, 1), nn.Conv2d(inner, inner, 3, 1, 1)
+        self.first, self.window = nn.Conv2d(outer, inner, 1), nn.Conv2d(inner, inner, 3, 1, 1, groups=groups)
         self.last, self.next = nn.Conv2d(inner, outer, 1), nn.Conv2d(outer, inner, 1)
         self.around = nn.Conv2d(outer, outer, 1) if around else nn.Identity()
         self.again = again
@@ -34,11 +34,11 @@ class Bottleneck(nn.Module):
 @settings(max_examples=40, deadline=None)
 @given(
     st.integers(1, 40), st.integers(1, 20), st.booleans(), st.booleans(), st.integers(3, 40), st.integers(1, 3),
-    st.sampled_from([0.0, 0.6, 0.9]), st.integers(1, 2),
+    st.sampled_from([0.0, 0.6, 0.9]), st.integers(1, 2), st.booleans(),
 )  # fmt: skip
-def test_a_chain_gives_what_its_layers_give(outer, inner, around, again, size, threads, sparsity, batch):
+def test_a_chain_gives_what_its_layers_give(outer, inner, around, again, size, threads, sparsity, batch, depthwise):
     torch.manual_seed(0)
-    net = nn.Sequential(nn.Conv2d(3, outer, 3, 1, 1), Bottleneck(outer, inner, around, again))
+    net = nn.Sequential(nn.Conv2d(3, outer, 3, 1, 1), Bottleneck(outer, inner, around, again, inner if depthwise else 1))
     x = torch.randn(batch, 3, size, size)
     found = []
     with pytest.MonkeyPatch.context() as patch:

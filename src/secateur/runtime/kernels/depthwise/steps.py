@@ -26,10 +26,13 @@ def depthwise(layout: Layout, op: Op, why: str = "") -> list[Step]:
     lines = aligned(np.array([4 * (phase * row + down * pitch) for phase, down in found], np.int64))
     weight, bias = aligned(op.tensors["weight"].numpy().reshape(-1)), aligned(op.tensors["bias"].numpy())
     limits = aligned(np.array(settings["range"], np.float32))
-    channels, per = place.form.channels, -(-place.form.channels // 16)
+    channels, strides = place.form.channels, settings.get("strided")
+    parts = min(channels, 16 if strides else -(-16 // space.tiles))
+    per = -(-channels // parts)
+    parts = -(-channels // per)
     own: dict[str, Any] = {"lines": lines, "weight": weight, "bias": bias, "range": limits}
     after = settings["function"], settings["parameter"]
-    if settings.get("strided"):
+    if strides:
         mask = aligned(rows.mask_of(layout, op))
         job = make_job(strided.FIELDS, **rows.fields_of(layout, op, per), mask=mask, **own)
         text = strided.module(layout.target, settings["stride"][1], taps, *after)
@@ -37,11 +40,13 @@ def depthwise(layout: Layout, op: Op, why: str = "") -> list[Step]:
         mask = layout.mask(op.name)
         job = make_job(
             FIELDS, x=source.start, x_tile=source.tile_step, x_row=source.row_step * settings["phases"],
-            y=place.start, y_tile=place.tile_step, y_row=place.row_step, tiles=space.tiles, channels=channels, per=per,
+            y=place.start, y_tile=place.tile_step, y_row=place.row_step, parts=parts, channels=channels, per=per,
             mask=mask, **own,
         )  # fmt: skip
         text = module(layout.target, space.vectors, taps, *after)
     address = addresses(text, layout.target, ("depthwise",))["depthwise"]
     kernel = "depthwise" + (f", {settings['function']}" if settings["function"] else "")
     sparsity = 1 - np.count_nonzero(weight) / weight.size
-    return [Step(op, kernel, address, job, -(-channels // per), [mask, *own.values()], why, sparsity, weight.nbytes)]
+    tasks = parts if strides else parts * space.tiles
+    keep = [mask, *own.values()]
+    return [Step(op, kernel, address, job, tasks, keep, why, sparsity, weight.nbytes, by_tile=not strides)]
