@@ -25,6 +25,16 @@ def test_one_output_of_several_inputs_is_no_depthwise_layer(stride):
     assert error(layer, kernels(layer, x), x) < CLOSE
 
 
+@pytest.mark.parametrize(("tokens", "threads"), [(128, 2), (256, 3)])
+def test_each_thread_has_tokens_of_its_own(tokens, threads):
+    torch.manual_seed(0)
+    layer, x = sparse_(nn.Sequential(nn.Linear(20, 30), nn.GELU(), nn.Linear(30, 20)), 0.8), torch.randn(1, tokens, 20)
+    fast = kernels(layer, x, threads)
+    places = fast.plan(0, fast._parts[0], 1, threads).layout.places
+    assert all(place.space.tiles >= threads for place in places.values())
+    assert error(layer, fast, x) < CLOSE
+
+
 def test_more_rows_than_short_numbers_tell():
     torch.manual_seed(0)
     layer, x = sparse_(nn.Linear(3, 65_600), 0.5), torch.randn(5, 3)

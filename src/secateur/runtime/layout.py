@@ -23,6 +23,8 @@ from .target import Target
 
 __all__ = ["Need", "Place", "Space", "make_space"]
 
+_LEAST = 4  # vectors of a thread's own tile
+
 
 @dataclass(frozen=True)
 class Need:
@@ -104,19 +106,22 @@ class Place:
         return 4 * (self.space.tile if self.panels else self.space.plane)
 
 
-def make_space(members: Iterable[tuple[Form, Need]], target: Target, reach: int = 0) -> Space:
+def make_space(members: Iterable[tuple[Form, Need]], target: Target, reach: int = 0, threads: int = 1) -> Space:
     """The space in which all members have the padding they need.
 
     Args:
         members: sizes and padding of each image.
         target: the CPU.
         reach: rows that a tap goes up or down at most, padding or not.
+        threads: that are to have tiles of their own, if there are vectors enough.
     """
     known = list(members)
     pitch = max(f.width + max(n.left, n.right) for f, n in known)
     floats = max((f.height - 1) * pitch + f.width + max(n.below * pitch + n.right, n.above * pitch + n.left) for f, n in known)
     vectors = max(-(-((f.height - 1) * pitch + f.width) // target.width) for f, _ in known)
     length = _tile(vectors, target)
+    if -(-vectors // length) < threads and vectors >= _LEAST * threads:
+        length = -(-vectors // threads)
     tiles = -(-vectors // length)
     plane = max(tiles * length, -(-floats // target.width))
     while plane * target.width * 4 > 2048 and math.gcd(plane * target.width * 4 // 64, 64) > 2:

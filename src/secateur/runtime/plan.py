@@ -69,8 +69,8 @@ class Layout:
         chains: the operations, in lists of those that may go through the tiles together.
     """
 
-    def __init__(self, segment: Segment, forms: dict[str, Form], batch: int, target: Target) -> None:
-        self.segment, self.cpu, self.batch = segment, target, batch
+    def __init__(self, segment: Segment, forms: dict[str, Form], batch: int, target: Target, threads: int = 1) -> None:
+        self.segment, self.cpu, self.batch, self.threads = segment, target, batch, threads
         # one example of a matrix is one vector: its channels lie side by side and kernels take them one by one
         self.target = dc.replace(target, width=1) if segment.matrix and batch == 1 else target
         self.ops = expand(segment, forms, batch)
@@ -117,7 +117,9 @@ class Layout:
         made: dict[int, Space] = {}
         for members in groups.values():
             if id(members) not in made:
-                made[id(members)] = make_space([(self._forms[n], needs[n]) for n in sorted(members)], self.target, reach)
+                made[id(members)] = make_space(
+                    [(self._forms[n], needs[n]) for n in sorted(members)], self.target, reach, self.threads
+                )
         return {n: made[id(members)] for n, members in groups.items()}
 
     def _panels(self) -> dict[str, bool]:
@@ -220,7 +222,7 @@ def lay_out(
     threads: int = 1,
 ) -> Plan:
     """Lay a segment out and build its steps."""
-    layout = Layout(segment, forms, batch, target)
+    layout = Layout(segment, forms, batch, target, threads)
     chains = [[s for op in chain for s in build(layout, op)] for chain in layout.chains]
     rows, keep = table(layout, chains, threads)
     return Plan(layout, [s for chain in chains for s in chain], rows, keep)
