@@ -17,7 +17,7 @@ __all__ = ["variational_dropout"]
     paper="Molchanov, Ashukha & Vetrov, Variational Dropout Sparsifies Deep Neural Networks, 2017",
     source="arXiv:1701.05369",
     claim="learning each weight's own dropout rate prunes LeNet-300-100 68 times and LeNet-5 280 times with hardly any loss",
-    results=("learned-masks.json", "gale-2019.json"),
+    results=("variational-dropout.json", "learned-masks.json", "gale-2019.json"),
     start="initial",
 )
 def variational_dropout(
