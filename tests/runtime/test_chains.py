@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 pytest.importorskip("llvmlite")
 
-from secateur.runtime import plan, table
+from secateur.runtime import plan
 
 
 class Bottleneck(nn.Module):
@@ -44,7 +44,7 @@ def test_a_chain_gives_what_its_layers_give(outer, inner, around, again, size, t
     with pytest.MonkeyPatch.context() as patch:
         for large in (0, 1 << 40):
             patch.setattr(plan, "_LARGE", large)
-            patch.setattr(table, "_EACH", 1)
+            patch.setattr(plan, "_EACH", 1)
             fast = kernels(sparse_(net, sparsity), x)
             fast.threads = threads
             found.append(fast(x))

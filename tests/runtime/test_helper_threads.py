@@ -55,6 +55,13 @@ def test_every_task_runs_once(threads, examples):
     assert all((c == 40 * examples).all() for c in counters)
 
 
+def test_more_examples_than_tasks_can_be_counted(monkeypatch):
+    monkeypatch.setattr(pool, "TASKS", 5)
+    plan, counters = program(3, 4)
+    run(plan, 23, 2, 7)
+    assert all((c == 23 * 7).all() for c in counters)
+
+
 def test_more_threads_than_processors_and_several_callers():
     """Ten callers with four threads each on whatever processors there are: all work is done, exactly once."""
     plans = [program(20, 7) for _ in range(10)]

@@ -23,6 +23,7 @@ __all__ = ["Layout", "Plan", "Step", "lay_out"]
 
 _PLANES = {"phases", "pad", "export", "max_pool", "avg_pool", "concat"}  # take their first input in planes
 _TO_PLANES = {"import", "phases", "pad", "concat"}  # give planes
+_EACH = 8  # tiles for every thread, from which none waits long for another
 _LARGE = 1 << 20  # bytes of a value that has left a core's own cache when all of it is there
 
 
@@ -61,6 +62,7 @@ class Layout:
     Attributes:
         ops: the operations, expanded.
         cpu: what kernels run on.
+        threads: that will share the work.
         target: the same, with the width that kernels of pixels are written for.
         places: of every value inside.
         slots: word of the workspace's header for every value outside.
@@ -151,6 +153,7 @@ class Layout:
             op.kind == chain[-1].kind == "conv"
             and self.spaces[op.name] == self.spaces[chain[-1].name]
             and max(inside, default=0) >= _LARGE
+            and (self.threads == 1 or self.spaces[op.name].tiles >= _EACH * self.threads)
             and (op.inputs[0] not in made or op.settings["taps"] == [Tap(0, 0, 0)])
         )
 
@@ -224,5 +227,5 @@ def lay_out(
     """Lay a segment out and build its steps."""
     layout = Layout(segment, forms, batch, target, threads)
     chains = [[s for op in chain for s in build(layout, op)] for chain in layout.chains]
-    rows, keep = table(layout, chains, threads)
+    rows, keep = table(layout, chains)
     return Plan(layout, [s for chain in chains for s in chain], rows, keep)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from .jit import addresses
-from .kernels.run.cpu import CLOSED, CONTROL, LIMIT, NAMES, OPEN, module
+from .kernels.run.cpu import CLOSED, CONTROL, LIMIT, NAMES, OPEN, TASKS, module
 from .plan import Plan, Step, aligned
 from .target import Target, host
 from .workspace import Workspace
@@ -63,7 +63,8 @@ class _Helpers:
             self.control[LIMIT] = threads - 1  # one that is late for a run with more threads takes nothing
             self.control[OPEN] = 1
             self._awake.notify_all()
-        apart = examples - examples % threads
+        apart = min(examples, TASKS)
+        apart -= apart % threads
         try:
             _functions(self.target)[1](self.control.ctypes.data, program, workspace, stride, examples, apart, _yield())
         finally:

@@ -15,22 +15,19 @@ if TYPE_CHECKING:
 
 __all__ = ["table"]
 
-_EACH = 8  # tiles for every thread, from which none waits long for another
 
-
-def table(layout: Layout, chains: list[list[Step]], threads: int) -> tuple[NDArray[np.int64], list[Any]]:
+def table(layout: Layout, chains: list[list[Step]]) -> tuple[NDArray[np.int64], list[Any]]:
     """Address, job and tasks of everything that is run, and the arrays that they point to.
 
     Args:
         layout: of the values.
         chains: steps in order, in lists of those that may go through the tiles together.
-        threads: that will share the work.
     """
     rows: list[tuple[int, int, int]] = []
     keep: list[Any] = []
     for steps in (together for chain in chains for together in _by_tile(chain)):
-        tiles = layout.places[steps[0].op.name].space.tiles if len(steps) > 1 else 1
-        if tiles > 1 and (threads == 1 or tiles >= _EACH * threads):
+        if len(steps) > 1:
+            tiles = layout.places[steps[0].op.name].space.tiles
             words = [w for s in steps for w in (s.address, s.job.ctypes.data, s.tasks // tiles)]
             keep.append(np.array([len(steps), *words], np.int64))
             chain = addresses(module(layout.cpu), layout.cpu, NAMES)["chain"]

@@ -10,7 +10,7 @@ from ...target import Target
 from ..common import blank, declare, share, tile_of
 from ..pointwise.functions import activate
 
-__all__ = ["FIELDS", "module"]
+__all__ = ["FIELDS", "lines_and_range", "module", "weights_of"]
 
 FIELDS = (
     "x", "x_tile", "x_row", "y", "y_tile", "y_row", "parts", "channels", "per",  # parts of the channels
@@ -32,15 +32,12 @@ def module(target: Target, vectors: int, taps: tuple[tuple[int, int], ...], func
     w, v, n = target.width, vector(target.width), len(taps)
     f = Function("void @depthwise(ptr %job, ptr %workspace, i64 %task)")
     a = f.fields("%job", FIELDS)
-    lines = [f.load("i64", a["lines"], i, align=8) for i in range(1 + max(line for line, _ in taps))]
-    low, high = (f.splat(w, f.load("float", a["range"], i)) for i in range(2))
+    lines, (low, high) = lines_and_range(f, w, a, taps)
     tile, part = f.let(f"udiv i64 %task, {a['parts']}"), f.let(f"urem i64 %task, {a['parts']}")
     mask = f.at(a["mask"], f.let(f"mul i64 {tile}, {4 * w * vectors}"))
     sides = {side: tile_of(f, a, side, tile) for side in "xy"}
     with f.loop(*share(f, a, part)) as channel:
-        own = f.at(a["weight"], f.let(f"mul i64 {channel.index}, {n}"), "float")
-        weights = [f.splat(w, f.load("float", own, i)) for i in range(n)]
-        bias = f.splat(w, f.load("float", a["bias"], channel.index))
+        weights, bias = weights_of(f, w, a, channel.index, n)
         x, y = (f.at(sides[side], f.let(f"mul i64 {channel.index}, {a[side + '_row']}")) for side in "xy")
         at = [f.at(x, line) for line in lines]
         for first in range(0, vectors, _TOGETHER):
@@ -55,3 +52,15 @@ def module(target: Target, vectors: int, taps: tuple[tuple[int, int], ...], func
                 f.store(v, blank(f, w, value, f.load(vector(w, "i32"), mask, t)), y, t)
     f.run("ret void")
     return "\n".join([declare(target), f.text()])
+
+
+def lines_and_range(f: Function, w: int, a: dict[str, str], taps: tuple[tuple[int, int], ...]) -> tuple[list[str], list[str]]:
+    """Bytes to each line of the window, and the clamp's two bounds as vectors."""
+    lines = [f.load("i64", a["lines"], i, align=8) for i in range(1 + max(line for line, _ in taps))]
+    return lines, [f.splat(w, f.load("float", a["range"], i)) for i in range(2)]
+
+
+def weights_of(f: Function, w: int, a: dict[str, str], channel: str, n: int) -> tuple[list[str], str]:
+    """A channel's weights and bias as vectors."""
+    own = f.at(a["weight"], f.let(f"mul i64 {channel}, {n}"), "float")
+    return [f.splat(w, f.load("float", own, i)) for i in range(n)], f.splat(w, f.load("float", a["bias"], channel))

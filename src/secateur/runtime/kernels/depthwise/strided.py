@@ -9,6 +9,7 @@ from ...target import Target
 from .. import rows
 from ..common import declare
 from ..pointwise.functions import activate
+from .cpu import lines_and_range, weights_of
 
 __all__ = ["FIELDS", "module"]
 
@@ -28,13 +29,10 @@ def module(target: Target, stride: int, taps: tuple[tuple[int, int], ...], funct
     w, v, n = target.width, vector(target.width), len(taps)
     f = Function("void @depthwise(ptr %job, ptr %workspace, i64 %task)")
     a = f.fields("%job", FIELDS)
-    lines = [f.load("i64", a["lines"], i, align=8) for i in range(1 + max(line for line, _ in taps))]
-    low, high = (f.splat(w, f.load("float", a["range"], i)) for i in range(2))
+    lines, (low, high) = lines_and_range(f, w, a, taps)
 
     def of(channel: str) -> Callable[[str], str]:
-        own = f.at(a["weight"], f.let(f"mul i64 {channel}, {n}"), "float")
-        weights = [f.splat(w, f.load("float", own, i)) for i in range(n)]
-        bias = f.splat(w, f.load("float", a["bias"], channel))
+        weights, bias = weights_of(f, w, a, channel, n)
 
         def result(at: str) -> str:
             found = bias

@@ -16,12 +16,12 @@ from __future__ import annotations
 from ...ir import Function
 from ...target import Target
 
-__all__ = ["CLOSED", "CONTROL", "LIMIT", "NAMES", "OPEN", "module"]
+__all__ = ["CLOSED", "CONTROL", "LIMIT", "NAMES", "OPEN", "TASKS", "module"]
 
 CONTROL = 40  # 64-bit words
 OPEN, LIMIT = 32, 33
 _BITS = 20  # of the tasks taken from one end
-CLOSED = (1 << 2 * _BITS) - 1
+CLOSED, TASKS = (1 << 2 * _BITS) - 1, (1 << _BITS) - 1  # no task left; the most there can be
 NAMES = ("run", "chain", "share", "help")
 _TASKS, _FUNCTION, _JOB, _WORKSPACE, _STRIDE, _DONE = 8, 16, 17, 18, 19, 24
 _SPINS = 256  # turns of a waiting loop before the processor is offered to others
